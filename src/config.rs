@@ -156,7 +156,7 @@ pub struct Config {
     pub pg_bin_dir: Option<PathBuf>,
 
     /// Do not download PostgreSQL, if its programs are not found.
-    #[arg(long, env = "LATCHKEY_OFFLINE", help_heading = "Database")]
+    #[arg(long, env = "LATCHKEY_OFFLINE", value_parser = switch, help_heading = "Database")]
     pub offline: bool,
 
     /// Base URL of a mirror of the PostgreSQL programs, with their checksums. Default: the releases of
@@ -173,7 +173,7 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
 
     /// Delete all data when the server stops. This also makes the server faster.
-    #[arg(long, env = "LATCHKEY_EPHEMERAL", conflicts_with = "data_dir", help_heading = "Database")]
+    #[arg(long, env = "LATCHKEY_EPHEMERAL", value_parser = switch, conflicts_with = "data_dir", help_heading = "Database")]
     pub ephemeral: bool,
 
     /// JSON file of workspaces to create at the start. Existing workspaces do not change. `latchkey fixtures-schema`
@@ -200,17 +200,17 @@ pub struct Settings {
     pub slow_after: TimeDelta,
 
     /// In new workspaces, return access codes after their end with the status `unset` instead of a 404.
-    #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES", help_heading = "New workspaces")]
+    #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES", value_parser = switch, help_heading = "New workspaces")]
     pub keep_expired_access_codes: bool,
 
     /// In new workspaces, allow managed access codes on one lock to have the same PIN if they are not on the lock at
     /// the same time, instead of returning a 409.
-    #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS", help_heading = "New workspaces")]
+    #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS", value_parser = switch, help_heading = "New workspaces")]
     pub allow_same_code_in_disjoint_windows: bool,
 
     /// In new workspaces, reject a time frame that has already begun on locks that accept no start in the past, instead
     /// of starting it now.
-    #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS", help_heading = "New workspaces")]
+    #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS", value_parser = switch, help_heading = "New workspaces")]
     pub refuse_begun_windows: bool,
 
     /// Clock of new workspaces that do not set their own: live, held (at 2026-01-01T00:00:00Z), or held:INSTANT.
@@ -272,8 +272,16 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_WEBHOOK_RETRY_SCALE", value_name = "FACTOR", default_value = "1", value_parser = webhook_retry_scale, help_heading = "Webhooks")]
     pub webhook_retry_scale: f64,
 
+    /// Do not log requests, except those that fail with a 5xx status.
+    #[arg(long, env = "LATCHKEY_QUIET", value_parser = switch, conflicts_with = "verbose", help_heading = "Logs")]
+    pub quiet: bool,
+
+    /// Log the bodies of requests and responses, up to 16 KB of each, with credentials masked.
+    #[arg(long, env = "LATCHKEY_VERBOSE", value_parser = switch, help_heading = "Logs")]
+    pub verbose: bool,
+
     /// Write the log as JSON, one object per line. `RUST_LOG` sets the log level.
-    #[arg(long, env = "LATCHKEY_LOG_JSON", help_heading = "Logs")]
+    #[arg(long, env = "LATCHKEY_LOG_JSON", value_parser = switch, help_heading = "Logs")]
     pub log_json: bool,
 
     /// Number of requests that /_emulator/requests can return. They are stored in memory.
@@ -288,7 +296,12 @@ impl Config {
     /// A sentence that names the conflict and the fix.
     pub fn check(&self) -> Result<(), String> {
         let is_guarded = self.settings.control_plane == ControlPlane::Guarded;
-        let has_no_token = self.settings.admin_token.as_deref().is_none_or(str::is_empty);
+        let has_no_token = self.settings.admin_token.is_none();
+        if !is_guarded && !has_no_token {
+            return Err("with --control-plane open the control plane needs no credential, so the admin token would \
+                        protect nothing: set --control-plane guarded, or omit the token"
+                .to_owned());
+        }
         if !self.address.host.is_loopback() && is_guarded && has_no_token {
             return Err(format!(
                 "other machines can reach {}, so the control plane needs a token: set LATCHKEY_ADMIN_TOKEN, or listen on \
@@ -322,6 +335,15 @@ pub enum ControlPlane {
 /// Duration of one lock operation. `None`: until a request finishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Programming(pub Option<TimeDelta>);
+
+/// Parses the value of a variable that switches an option on or off.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("give true or false".to_owned()),
+    }
+}
 
 fn programming(text: &str) -> Result<Programming, String> {
     let duration = match text {

@@ -8,7 +8,7 @@
 //! it.
 //!
 //! 1. The program: `main.rs`, and its other commands in [`commands`].
-//! 2. [`server`]: the router, the start and the end of the tasks, `/health`, and the loading of fixtures.
+//! 2. [`server`]: the router, the start and the end of the tasks, `/health`, `/metrics`, and the loading of fixtures.
 //! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
 //!    other. Both use [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
 //! 4. [`delivery`]: the task that sends events to webhooks, as [`api::body`] writes them.
@@ -18,7 +18,7 @@
 //! 7. [`domain`]: the pure rules: lifecycle of a code, PINs, brands, offline codes, simulation, events.
 //! 8. The base, which all layers may use: [`contract`] (checks by `openapi.json`), [`http`], [`postgres`], [`config`],
 //!    [`clock`] and [`ids`] (the only places that read the time and draw randomness), [`cause`], [`error`],
-//!    [`compute`], [`supervise`], [`stop`], [`tls`].
+//!    [`compute`], [`supervise`], [`stop`], [`tls`], [`log`] and [`metrics`].
 
 mod api;
 mod cause;
@@ -34,6 +34,8 @@ mod engine;
 mod error;
 mod http;
 mod ids;
+pub mod log;
+mod metrics;
 mod postgres;
 mod server;
 mod stop;

@@ -4,17 +4,16 @@ use clap::{CommandFactory, Parser};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health, reset,
-    serve, to_iso,
+    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health, log,
+    reset, serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 /// A response needs many small allocations: with the allocator of the system they took a fifth of the time of a list
 /// request.
@@ -45,7 +44,21 @@ fn collect() {
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
+/// Removes the empty variables of options: an empty variable counts as unset.
+#[expect(unsafe_code, reason = "other threads must not read the environment meanwhile")]
+fn unset_empty_variables() {
+    let command = CommandLine::command();
+    let arguments = std::iter::once(&command).chain(command.get_subcommands()).flat_map(clap::Command::get_arguments);
+    for name in arguments.filter_map(clap::Arg::get_env) {
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            // SAFETY: this is the first statement of the program, which has no other threads yet.
+            unsafe { std::env::remove_var(name) }
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    unset_empty_variables();
     let CommandLine { command, config } = CommandLine::parse();
     let result = match command {
         None => return exit_code(start(&config)),
@@ -100,14 +113,22 @@ fn server_options() -> Vec<OsString> {
     std::env::args_os().skip(2).take_while(|argument| argument != "--").collect()
 }
 
-/// Prints the shared server, and keeps it running until standard input ends.
+/// Prints the shared server, and keeps it running until standard input ends. A server that ends before is an error.
 fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
     config.check()?;
     let server = attach::attach(config, &server_options())?;
     print(serde_json::to_string(server.info())?)?;
-    let mut input = std::io::stdin().lock();
-    let mut ignored = [0; 1024];
-    while !matches!(input.read(&mut ignored), Ok(0) | Err(_)) {}
+    let (ended, end) = std::sync::mpsc::channel();
+    let watch = server.watch();
+    let of_server = ended.clone();
+    std::thread::spawn(move || of_server.send(watch.wait_until_ended()));
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut ignored = [0; 1024];
+        while !matches!(input.read(&mut ignored), Ok(0) | Err(_)) {}
+        ended.send(Ok(()))
+    });
+    end.recv()??;
     Ok(true)
 }
 
@@ -124,7 +145,7 @@ fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Starts the database and the server, and serves until the server is stopped.
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
-    log(config);
+    let _lines = log::start(&config.settings);
     let announcement = Announcement::begin()?;
     // Before any slow step, so that a signal during the start is handled.
     let stop = Stop::on_signals()?;
@@ -214,17 +235,6 @@ async fn prepare(
     })?;
     welcome(config, database, &locks, &loaded, listener.local_addr()?)?;
     Ok((app, listener))
-}
-
-/// Sets up logging to standard error.
-fn log(config: &Config) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.settings.log_json {
-        log.json().init();
-    } else {
-        log.with_ansi(std::io::stderr().is_terminal()).init();
-    }
 }
 
 /// Prints addresses, credentials and locks, and a first request to try.

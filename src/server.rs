@@ -2,19 +2,20 @@
 
 pub mod fixtures;
 pub(crate) mod health;
+mod metrics;
 
 use self::health::LastEvaluation;
 use crate::api::{self, edge};
 use crate::engine::app::App;
 use crate::engine::{scheduler, workspaces};
 use crate::error::Error;
-use crate::http::{head, listen, request_id, unread};
+use crate::http::{access_log, head, listen, request_id, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
 use crate::{contract, control, delivery};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -25,13 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tower_http::trace::TraceLayer;
 
 /// Paths with JSON responses that are served although they are not in the contract. Seam serves them too, without
 /// documenting them. The page of a connect webview is not in the contract either; its responses are HTML.
-pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
+pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/ready", "/openapi.json"];
 
 /// Returns the router of the whole server.
 pub fn router(app: App) -> Router {
@@ -40,6 +39,7 @@ pub fn router(app: App) -> Router {
     let health = Router::new()
         .route("/health", any(health))
         .route("/health/get_health", any(health))
+        .route("/ready", any(ready))
         .layer(Extension(Arc::new(LastEvaluation::default())));
     // Web pages of any origin can use these routes. The control plane and the page of a webview have no CORS headers.
     let with_cors = Router::new()
@@ -49,25 +49,21 @@ pub fn router(app: App) -> Router {
         .fallback(edge::fallback)
         .layer(cors());
     Router::new()
+        .route("/metrics", any(metrics))
         .merge(control_plane)
         .merge(api::connect_webviews::view::router())
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(with_cors)
-        .layer((
-            axum::middleware::from_fn(frame),
-            TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure),
-            CatchPanicLayer::custom(panic_response),
-        ))
+        .layer((axum::middleware::from_fn_with_state(app.clone(), frame), CatchPanicLayer::custom(panic_response)))
         .with_state(app)
 }
 
 /// Middleware of every request. It is one function, because each layer copies the route below it for each request.
-async fn frame(request: Request, next: Next) -> Response {
-    unread::close(request, |request| {
-        request_id::set(request, |request| head::check(request, |request| next.run(request)))
-    })
-    .await
+async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
+    let checked = |request| head::check(request, |request| next.run(request));
+    let recorded = |request| access_log::record(&app.metrics, app.config.verbose, request, checked);
+    unread::close(request, |request| request_id::set(request, recorded)).await
 }
 
 /// Serves until the server is stopped. Then waits a limited time for running requests to finish, see [`listen::serve`].
@@ -108,6 +104,20 @@ async fn health(
     health::cached_response(&app, &last_evaluation).await.into_response()
 }
 
+async fn ready(State(app): State<App>, method: Method) -> Response {
+    if !matches!(method, Method::GET | Method::HEAD | Method::POST) {
+        return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
+    }
+    health::readiness(&app).await.into_response()
+}
+
+async fn metrics(State(app): State<App>, method: Method) -> Response {
+    if !matches!(method, Method::GET | Method::HEAD) {
+        return only_get().await.into_response();
+    }
+    metrics::response(&app).await
+}
+
 async fn only_get() -> Error {
     Error::MethodNotAllowed("GET".to_owned())
 }
@@ -143,19 +153,6 @@ fn cors() -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
         .allow_headers(AllowHeaders::list(CLIENT_HEADERS.iter().map(|name| HeaderName::from_static(name))))
         .expose_headers([request_id::HEADER])
-}
-
-fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
-    let request_id = request.headers().get(request_id::HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
-}
-
-/// Logs a server error. 501 is not logged: the client requested a path that is not emulated.
-#[expect(clippy::needless_pass_by_value, reason = "the layer passes it by value")]
-fn log_failure(failure: ServerErrorsFailureClass, took: Duration, _: &tracing::Span) {
-    if !matches!(failure, ServerErrorsFailureClass::StatusCode(StatusCode::NOT_IMPLEMENTED)) {
-        tracing::error!(%failure, took_ms = took.as_millis(), "response failed");
-    }
 }
 
 /// Returns the response to a request whose handler panicked: 500, and the message of the panic is logged.

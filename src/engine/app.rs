@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
+use crate::metrics::Metrics;
 use crate::postgres::{Pool, Pools};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub updates: Arc<Batcher<Uuid, UpdateCommand, Result<Updated>>>,
     /// Log of the latest requests.
     pub request_log: RequestLog,
+    /// Counters for Prometheus.
+    pub metrics: Arc<Metrics>,
     /// Workspaces whose due access codes fill a large part of a scheduler batch.
     pub busy_workspaces: watch::Sender<Vec<Uuid>>,
     /// Devices whose access codes cannot be processed for now.
@@ -99,6 +102,7 @@ impl App {
             callers: CallerCache::default(),
             creates: Arc::default(),
             updates: Arc::default(),
+            metrics: Arc::default(),
             busy_workspaces: watch::Sender::default(),
             parking: Parking::default(),
             stopping: CancellationToken::new(),

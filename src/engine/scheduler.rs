@@ -220,6 +220,7 @@ async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) 
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
             if codes > 0 {
+                app.metrics.record_processed_access_codes(codes);
                 tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "processed due access codes");
             }
             done

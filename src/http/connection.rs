@@ -49,7 +49,8 @@ impl Connection {
         self.0.is_reset.store(true, Ordering::Release);
     }
 
-    fn is_reset(&self) -> bool {
+    /// Returns true if the connection is reset instead of sending the response.
+    pub(crate) fn is_reset(&self) -> bool {
         self.0.is_reset.load(Ordering::Acquire)
     }
 

@@ -1,5 +1,6 @@
 //! HTTP, independent of the endpoint: connections, heads, origins, parameters, the envelope.
 
+pub(crate) mod access_log;
 pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod head;

@@ -17,7 +17,7 @@ use private::{Download, Durability, Options, PrivatePostgres, StartError};
 use probe::Probe;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,12 @@ pub enum DatabaseError {
     /// The URL is malformed, or the connection failed.
     #[error("cannot use the database: {0}")]
     Connect(#[from] sqlx::Error),
+    /// A connection pooler is in transaction mode.
+    #[error(
+        "the connection pooler of DATABASE_URL gives each transaction another session, and Latchkey needs a session: \
+         set pool_mode = session for this database in PgBouncer, or use the address of the PostgreSQL itself"
+    )]
+    TransactionPooling,
     /// A migration failed, or the schema has migrations that this program does not have.
     #[error(
         "cannot migrate the database: {0}. If a newer version of Latchkey created it, use that version, or another \
@@ -142,6 +148,9 @@ pub(crate) async fn inspect(url: &str) -> Result<Found, DatabaseError> {
     let options = options_of(url)?.application_name("latchkey doctor");
     let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    if is_transaction_pooling(&mut connection, &options).await? {
+        return Err(DatabaseError::TransactionPooling);
+    }
     let version = sqlx::query_as(
         "select current_setting('server_version'), current_setting('server_version_num')::int,
                 coalesce(has_schema_privilege(current_schema(), 'create'), false),
@@ -163,23 +172,6 @@ pub(crate) async fn inspect(url: &str) -> Result<Found, DatabaseError> {
     })
 }
 
-/// Planner settings: each statement is planned once and always uses indexes. Planning a statement with many array
-/// parameters costs more than running it, and a plan made while the tables were small must still be right when they are
-/// large. Each statement finds its rows through an index, so table statistics cannot improve a plan.
-const PLANNER: [(&str, &str); 7] = [
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_bitmapscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    // All pages are assumed to be in memory. Otherwise the planner prefers reading a whole index to a look-up while the
-    // tables are small.
-    ("random_page_cost", "0.1"),
-    // The planner assigns a very high cost to disabled methods, and PostgreSQL JIT-compiles expensive plans, which
-    // takes a tenth of a second.
-    ("jit", "off"),
-];
-
 /// Maximum time to wait at start-up until the database accepts connections.
 const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -189,7 +181,8 @@ fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
         Some((scheme, _)) if !["postgres", "postgresql"].contains(&scheme) => {
             Err(DatabaseError::Scheme(scheme.to_owned()))
         }
-        _ => Ok(PgConnectOptions::from_str(url)?),
+        // PgBouncer rejects this setting in the start-up message. Supported versions of PostgreSQL need no value.
+        _ => Ok(PgConnectOptions::from_str(url)?.extra_float_digits(None)),
     }
 }
 
@@ -243,7 +236,13 @@ pub struct Pools {
 impl Pools {
     /// Creates pools that connect on first use. The schema of the database must be up to date.
     pub fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
-        let probe = Arc::new(Probe::new(options.clone()));
+        Self::new(options, limits, None)
+    }
+
+    /// Creates pools that connect on first use. The probe begins with an open connection, if there is one, so that slow
+    /// name resolution does not look like a database that is away.
+    fn new(options: PgConnectOptions, limits: PoolLimits, connection: Option<PgConnection>) -> Self {
+        let probe = Arc::new(Probe::new(options.clone(), connection));
         Self {
             requests: Pool::lazy(options.clone(), Arc::clone(&probe), limits),
             background: Pool::lazy(options.clone(), Arc::clone(&probe), BACKGROUND_LIMITS),
@@ -272,12 +271,38 @@ const DELIVERY_LIMITS: PoolLimits =
 pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {
     let options = options_of(url)?
         .application_name("latchkey")
-        .options(PLANNER)
         // The number of different statements is fixed by the program, so each connection can keep all of them prepared.
         .statement_cache_capacity(256);
     // Migrations may take long: they run on a connection without timeouts.
     let mut connection = connect_patiently(&options).await?;
+    if is_transaction_pooling(&mut connection, &options).await? {
+        return Err(DatabaseError::TransactionPooling);
+    }
     MIGRATIONS.run(&mut connection).await?;
-    sqlx::Connection::close(connection).await?;
-    Ok(Pools::lazy(options, limits))
+    Ok(Pools::new(options, limits, Some(connection)))
+}
+
+/// Maximum time to wait for the second connection of [`is_transaction_pooling`].
+const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Returns true if a connection pooler gives each transaction another session of the database: a second connection then
+/// gets the session that the first one has just used. Without a second connection in time the result is false.
+async fn is_transaction_pooling(first: &mut PgConnection, options: &PgConnectOptions) -> sqlx::Result<bool> {
+    let first_session = session(first).await?;
+    let second_session = async {
+        let mut second = options.connect().await?;
+        let session = session(&mut second).await?;
+        sqlx::Connection::close(second).await?;
+        Ok::<_, sqlx::Error>(session)
+    };
+    match tokio::time::timeout(SECOND_CONNECTION_TIMEOUT, second_session).await {
+        Ok(Ok(second_session)) => Ok(second_session == first_session),
+        Ok(Err(_)) | Err(_) => Ok(false),
+    }
+}
+
+/// Returns the process id of the session of a connection. The statement is not prepared: in a session that connections
+/// share, the names of prepared statements would collide.
+async fn session(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    sqlx::raw_sql("select pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }

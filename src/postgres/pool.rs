@@ -15,14 +15,15 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// Timeout for getting a connection from the sqlx pool, nearly all of it for opening a new one. It is below one second,
-/// so that callers get the error within a second if the database cannot be reached.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
+/// Timeout for getting a connection from the sqlx pool, nearly all of it for opening a new one. It is for a slow network
+/// and a busy database. While the database cannot be reached at all, the probe ends the wait within a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time without a response after which the pool checks that the database responds at all.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
@@ -32,6 +33,23 @@ const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Makes the server check every second, while it runs a statement, that its client is still connected.
 const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 1000";
+
+/// Planner settings: each statement is planned once and always uses indexes. Planning a statement with many array
+/// parameters costs more than running it, and a plan made while the tables were small must still be right when they are
+/// large. Each statement finds its rows through an index, so table statistics cannot improve a plan.
+const PLANNER: [(&str, &str); 7] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // All pages are assumed to be in memory. Otherwise the planner prefers reading a whole index to a look-up while the
+    // tables are small.
+    ("random_page_cost", "0.1"),
+    // The planner assigns a very high cost to disabled methods, and PostgreSQL JIT-compiles expensive plans, which
+    // takes a tenth of a second.
+    ("jit", "off"),
+];
 
 /// Minimum size of a pool that limits the share of a workspace. In such a pool one workspace holds at most three
 /// quarters of the connections.
@@ -80,11 +98,16 @@ struct Inner {
 impl Pool {
     /// Creates a pool that connects on first use.
     pub(super) fn lazy(options: PgConnectOptions, probe: Arc<Probe>, limits: PoolLimits) -> Self {
-        // Set after connecting, because `options` are shared with the other pool and with the probe.
+        // Set after connecting: the pools share `options` with the probe, and PgBouncer rejects settings in the start-up
+        // message.
         let (wait, lock_wait) = (limits.wait.as_millis(), limits.lock_wait.as_millis());
-        let settings = format!(
+        let mut settings = format!(
             "set lock_timeout = {lock_wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
         );
+        for (name, value) in PLANNER {
+            // Writing to a string cannot fail.
+            let _ = write!(settings, "; set {name} = {value}");
+        }
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -159,7 +182,8 @@ impl Pool {
         };
         let permit = self.permit(Arc::clone(&self.0.slots)).await?;
         #[expect(clippy::disallowed_methods, reason = "this function is the replacement")]
-        let inner = self.0.connections.acquire().await.map_err(|error| match error {
+        let acquired = self.while_responding(self.0.connections.acquire()).await;
+        let inner = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
             // There is a permit for each connection, so only opening the connection can have timed out.
             sqlx::Error::PoolTimedOut => not_responding(),
             error => error,

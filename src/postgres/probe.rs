@@ -26,8 +26,9 @@ struct Last {
 }
 
 impl Probe {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, last: Mutex::default() }
+    /// Creates a probe. It pings on `connection`, or opens one at the first check.
+    pub(super) fn new(options: PgConnectOptions, connection: Option<PgConnection>) -> Self {
+        Self { options, last: Mutex::new(Last { connection, outcome: None }) }
     }
 
     /// Returns true if the database responds. The result is at most [`CACHE_TTL`] old.

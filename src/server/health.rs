@@ -87,6 +87,26 @@ pub(crate) async fn cached_response(app: &App, last_evaluation: &LastEvaluation)
     answer
 }
 
+#[derive(Debug, Serialize)]
+struct Readiness {
+    msg: &'static str,
+}
+
+/// Returns whether the server can serve requests now, for a proxy or an orchestrator. The status is 503 while it cannot.
+pub(crate) async fn readiness(app: &App) -> JsonResponse {
+    let scheduler = scheduler(app.last_scheduler_round(), 0, machine_now());
+    let msg = if app.stopping.is_cancelled() {
+        "Latchkey is stopping."
+    } else if !app.pool.is_responding().await {
+        "The database does not respond."
+    } else if scheduler.status == Status::Down {
+        "The scheduler has stopped."
+    } else {
+        return envelope::ok(Readiness { msg: "Latchkey is ready." }).await;
+    };
+    envelope::not_ok(StatusCode::SERVICE_UNAVAILABLE, &Readiness { msg }, RETRY_AFTER)
+}
+
 async fn evaluate(app: &App) -> JsonResponse {
     let database = database(app).await;
     let now = machine_now();

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
             "http",
             "ids",
+            "log",
+            "metrics",
             "postgres",
             "stop",
             "supervise",

@@ -11,8 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::processes::is_running;
 use crate::support::download;
 use latchkey::testing::postgres::private::{DownloadError, Durability, Options, PrivatePostgres, StartError};
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
@@ -82,19 +84,6 @@ fn is_root() -> bool {
 fn server_of(directory: &Path) -> u32 {
     let text = fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
     text.lines().next().unwrap().parse().unwrap()
-}
-
-/// True while a process runs. A zombie does not count: a container may have no process that reaps it.
-#[cfg(target_os = "linux")]
-fn is_running(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_running(pid: u32) -> bool {
-    let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
-    !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
 }
 
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
@@ -432,8 +421,7 @@ fn committed_data_survives_a_killed_server_and_its_children_end() {
         thread::spawn(move || query_text_at(&url, "select count(*)::text from generate_series(1, 100000000000)"));
     let is_busy = "select count(*)::text from pg_stat_activity where query like 'select count(*)::text from gen%' and state = 'active'";
     eventually("the query is running", || query_text(&server, is_busy).unwrap() == "1");
-    let killed = Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
-    assert!(killed.success());
+    kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     eventually("the killed server has ended", || !is_running(server.pid()));
     drop(server);
     let server = PrivatePostgres::start(&persistent(&directory)).unwrap();

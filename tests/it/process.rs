@@ -9,6 +9,7 @@ mod connections;
 mod database;
 mod edge;
 mod imports;
+mod logs;
 mod messages;
 mod random_requests;
 mod scheduler;
@@ -16,6 +17,7 @@ mod settings;
 mod statements;
 mod webhooks;
 
+use crate::processes;
 use crate::support::{check_response, download, eventually};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
@@ -56,10 +58,9 @@ fn wait_for<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
-/// True while a process runs. A zombie does not count: a container may have no process that reaps it.
+/// True while the process with this id runs.
 fn is_running(pid: &str) -> bool {
-    let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
-    !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
+    processes::is_running(pid.parse().unwrap())
 }
 
 /// Returns the process id of the PostgreSQL server of this data directory.

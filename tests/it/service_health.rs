@@ -84,3 +84,32 @@ fn health_needs_no_credential_and_takes_get_and_post() {
         ask("DELETE", "/health", &[], "").await.error(405, "method_not_allowed");
     });
 }
+
+#[test]
+fn ready_is_503_while_the_server_cannot_serve_requests() {
+    run(async {
+        let ready = async |server: App| {
+            let request = Request::get("/ready").body(Body::empty()).unwrap();
+            let response = server::router(server).oneshot(request).await.unwrap();
+            let (status, retry_after) = (response.status(), response.headers().contains_key(header::RETRY_AFTER));
+            let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 10_000).await.unwrap()).unwrap();
+            assert_eq!((retry_after, &body["ok"]), (status != StatusCode::OK, &Value::Bool(status == StatusCode::OK)));
+            (status.as_u16(), body["msg"].as_str().unwrap().to_owned())
+        };
+        let failed = new_server();
+        failed.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
+        assert_eq!(ready(failed).await, (200, "Latchkey is ready.".to_owned()));
+        let silent = new_server();
+        let long_ago = machine_now() - chrono::TimeDelta::minutes(1);
+        silent.record_scheduler_round(SchedulerRound { ended_at: long_ago, has_succeeded: true });
+        assert_eq!(ready(silent).await, (503, "The scheduler has stopped.".to_owned()));
+        let without_database = new_server();
+        without_database.pool.close().await;
+        assert_eq!(ready(without_database).await, (503, "The database does not respond.".to_owned()));
+        let stopping = new_server();
+        stopping.stopping.cancel();
+        assert_eq!(ready(stopping).await, (503, "Latchkey is stopping.".to_owned()));
+        ask("DELETE", "/ready", &[], "").await.error(405, "method_not_allowed");
+        ask("DELETE", "/metrics", &[], "").await.error(405, "method_not_allowed");
+    });
+}

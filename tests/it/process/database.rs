@@ -5,6 +5,7 @@ use super::{
     Latchkey, client, codes_at_rest, codes_on, command, eventually, folder, id_of, post, postgres_in, postgres_of,
     stderr_of, wait_for, word_after,
 };
+use crate::processes::children_of;
 use crate::support::{check_response, download};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +15,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -59,10 +59,9 @@ pub(super) async fn locks_of(latchkey: &Latchkey) -> Vec<String> {
 
 /// Sends a signal to the postmaster with this process id and to all its child processes.
 fn signal_all(postmaster: &str, signal: Signal) {
-    let children = Command::new("ps").args(["-o", "pid=", "--ppid", postmaster]).output().unwrap();
-    let children = String::from_utf8(children.stdout).unwrap();
-    for pid in children.split_whitespace().chain([postmaster]) {
-        let _ = kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), signal);
+    let postmaster: u32 = postmaster.parse().unwrap();
+    for pid in children_of(postmaster).into_iter().chain([postmaster]) {
+        let _ = kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal);
     }
 }
 

@@ -173,3 +173,29 @@ fn programming_setting_takes_at_once_and_by_hand() {
         });
     }
 }
+
+#[test]
+fn variable_that_is_empty_counts_as_unset_and_switches_take_0_and_1() {
+    let doctor = |ephemeral: &str| {
+        let mut command = command(&["doctor", "--port", "0"]);
+        for name in ["DATABASE_URL", "LATCHKEY_ADMIN_TOKEN", "LATCHKEY_PROGRAMMING", "LATCHKEY_QUIET"] {
+            command.env(name, "");
+        }
+        let output = command.env("LATCHKEY_EPHEMERAL", ephemeral).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout) + &text(output.stderr))
+    };
+    for (ephemeral, expected) in [("1", true), ("yes", true), ("TRUE", true), ("0", false), ("", false)] {
+        let (code, text) = doctor(ephemeral);
+        assert_eq!(code, Some(0), "{text}");
+        assert_eq!(text.contains("new at each start"), expected, "{ephemeral}: {text}");
+    }
+    let (code, text) = doctor("maybe");
+    assert!(code == Some(2) && text.contains("--ephemeral") && text.contains("give true or false"), "{text}");
+}
+
+#[test]
+fn admin_token_with_an_open_control_plane_is_an_error() {
+    let stderr = super::failed_start(&mut command(&["--control-plane", "open", "--admin-token", "secret"]));
+    assert!(stderr.contains("--control-plane guarded") && stderr.contains("omit the token"), "{stderr}");
+}
