@@ -54,12 +54,14 @@ pub(crate) async fn next_wake_at(pool: &Pool, excluded_devices: &[Uuid]) -> Resu
 /// Returns the number of codes and operations of locks that should have been processed before this machine time,
 /// counting up to 10,000 of each.
 pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
-    let overdue = sqlx::query_scalar(
-        "select count(*) from ((select from access_code where wake_at < $1 order by wake_at limit 10000)
-                               union all
-                               (select from device where wake_at < $1 order by wake_at limit 10000)) as overdue",
+    let overdue = sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from ((select from access_code where wake_at < $1 order by wake_at limit 10000)
+                 union all
+                 (select from device where wake_at < $1 order by wake_at limit 10000)) as overdue"#,
+        before,
     );
-    Ok(overdue.bind(before).fetch_one(pool.for_workspace(Uuid::nil())).await?)
+    Ok(overdue.fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }
 
 /// Returns the codes of a workspace that are due by this instant on its clock, and the codes that the memory of

@@ -65,8 +65,8 @@ pub(crate) async fn planned(pool: &Pool, after: Uuid, limit: i64) -> Result<Vec<
 
 /// Returns the number of deliveries with a planned attempt, counting up to 10,000.
 pub(crate) async fn planned_count(pool: &Pool) -> Result<i64> {
-    let count = sqlx::query_scalar(
-        "select count(*) from (select from webhook_delivery where due_at is not null limit 10000) as planned",
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (select from webhook_delivery where due_at is not null limit 10000) as planned"#
     );
     Ok(count.fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }
