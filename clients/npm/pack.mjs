@@ -45,7 +45,8 @@ function pack(output, manifest, fill) {
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ ...manifest, files }, undefined, 2))
     for (const name of LICENSES) copyFileSync(join(repository, name), join(directory, name))
     fill(directory)
-    execFileSync('npm', ['pack', '--loglevel=error', '--pack-destination', output], { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] })
+    const options = { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] }
+    execFileSync('npm', ['pack', '--loglevel=error', '--pack-destination', output], options)
     if (!existsSync(tarball)) throw new Error(`npm pack did not write ${tarball}`)
     console.log(tarball)
   } finally {

@@ -3,8 +3,8 @@
 #
 #   LATCHKEY_BIN=target/release/latchkey clients/python/check.sh
 #
-# CHROOT=1 also follows the README in a new Debian with Python and nothing else. This needs root. LIMIT_SECONDS (15) is the limit for a
-# hundred tests. Needs Linux, Python 3.11 or newer, and cargo. Missing programs are installed.
+# CHROOT=1 also follows the README in a new Debian with Python and nothing else. This needs root. LIMIT_SECONDS (15) is the
+# limit for a hundred tests. Needs Linux, Python 3.11 or newer, and cargo. Missing programs are installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 program=$(realpath "${LATCHKEY_BIN:-$here/../../target/release/latchkey}")
