@@ -16,6 +16,7 @@ program=$(realpath "${LATCHKEY_BIN:-$target/release/latchkey}")
 
 # Versions of what the tests use.
 NODE=22.23.3
+NPM=11.19.1
 OLD_NODE=20.20.2
 OTHERS="typescript@7.0.2 @types/node@22.20.7 vitest@5.1.2 jest@30.5.2 @babel/preset-env@7.29.14"
 
@@ -46,17 +47,18 @@ esac
 
 step "node"
 install_missing nodejs npm
-# Prints the directory of a version of Node, which it installs.
-node_directory() {
-  local directory=$target/node/$1
-  [ -x "$directory/node_modules/node/bin/node" ] || npm install --silent --no-audit --no-fund --prefix "$directory" "node@$1" >&2
-  echo "$directory/node_modules/node/bin"
+# Installs packages, and prints the directory of their programs.
+programs_of() {
+  local directory
+  directory=$target/node/$(IFS=+; echo "$*")
+  [ -x "$directory/node_modules/.bin/node" ] || npm install --silent --no-audit --no-fund --prefix "$directory" "$@" >&2
+  echo "$directory/node_modules/.bin"
 }
-# The tests need process.execve, which Node has since 22.15.
+# The tests need process.execve, which Node has since 22.15, and an npm that chooses packages by the C library.
 if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 15) ? 0 : 1)'; then
-  PATH=$(node_directory $NODE):$PATH
+  PATH=$(programs_of node@$NODE npm@$NPM):$PATH
 fi
-CHECK_OLD_NODE=$(node_directory $OLD_NODE)/node
+CHECK_OLD_NODE=$(realpath "$(programs_of node@$OLD_NODE)/node")
 export CHECK_OLD_NODE PATH
 echo "$(node --version), and $("$CHECK_OLD_NODE" --version) as the oldest"
 
