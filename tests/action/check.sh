@@ -17,7 +17,7 @@ fail() { echo "$*" >&2; exit 1; }
 . .ci/programs.sh
 [ -x "$LATCHKEY_BIN" ] || fail "LATCHKEY_BIN is not a program: $LATCHKEY_BIN"
 mkdir -p "$work"
-install_missing nodejs npm postgresql python3-venv
+install_missing curl nodejs npm postgresql python3-venv
 [ -x "$work/python/bin/pip" ] || python3 -m venv "$work/python"
 "$work/python/bin/pip" install --quiet --disable-pip-version-check -r tests/action/requirements.txt
 cp tests/action/package.json "$work/"
