@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job through the official SDKs, against a running server:
+# The main job through the official SDKs, and requests as other SDKs send them, against a running server:
 #   BASE_URL=http://127.0.0.1:7326 API_KEY=seam_... tests/sdk/run.sh
 # Needs node >= 22.12 with npm, and python3 with venv. The packages are kept under target/.
 set -euo pipefail
