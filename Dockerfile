@@ -1,7 +1,7 @@
 # The container image of Latchkey: the program, the server programs of PostgreSQL, and the files that both need.
 #
 #   docker build -t latchkey .                     builds the program from the source
-#   docker build -t latchkey --target prebuilt .   takes dist/amd64/latchkey or dist/arm64/latchkey, whichever fits the platform
+#   docker build -t latchkey --target prebuilt .   takes the unpacked archive of a release in dist/amd64 or dist/arm64, whichever fits
 #
 # docs/containers.md describes how to use the image.
 
@@ -64,13 +64,20 @@ ENTRYPOINT ["latchkey"]
 
 FROM runtime AS prebuilt
 ARG TARGETARCH
+COPY dist/${TARGETARCH}/THIRD-PARTY-LICENSES /usr/share/doc/latchkey/
 COPY --chmod=755 dist/${TARGETARCH}/latchkey /usr/local/bin/latchkey
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /latchkey
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3 \
+ && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN cargo build --release --locked \
- && strip target/release/latchkey
+ && strip target/release/latchkey \
+ && .ci/licenses > THIRD-PARTY-LICENSES
 
 FROM runtime
+COPY --from=build /latchkey/THIRD-PARTY-LICENSES /usr/share/doc/latchkey/
 COPY --from=build /latchkey/target/release/latchkey /usr/local/bin/latchkey

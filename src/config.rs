@@ -2,6 +2,7 @@
 
 use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
 use chrono::TimeDelta;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -240,7 +241,7 @@ pub struct Settings {
 
     /// Token for the control plane (/_emulator) of all workspaces, sent as `Authorization: Bearer`. An API key is
     /// accepted for the control plane of its own workspace.
-    #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true, help_heading = "Credentials")]
+    #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true, value_parser = NonEmptyStringValueParser::new(), help_heading = "Credentials")]
     pub admin_token: Option<String>,
 
     /// Secret of at least 16 characters with which console sessions are signed: JSON Web Tokens (HS256) whose `sub` is

@@ -16,6 +16,7 @@ mkdir -p "$work/$name" "$directory"
 cp "$program" "$work/$name/latchkey"
 chmod 755 "$work/$name/latchkey"
 cp "$root"/{CHANGELOG.md,LICENSE-APACHE,LICENSE-MIT,README.md} "$work/$name"
+"$root/.ci/licenses" >"$work/$name/THIRD-PARTY-LICENSES"
 tar -czf "$directory/$name.tar.gz" -C "$work" "$name"
 cd "$directory"
 # Linux has the one program, macOS the other.

@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # Checks the npm package: packs it, installs it as users do, and tests the launcher, the client, the types, the README, and
-# suites of node:test, vitest and jest in several workers. Needs Linux, node >= 20.11 with npm, and access to the npm registry.
+# suites of node:test, vitest and jest in several workers. Needs Linux, cargo, and access to the npm registry. Missing programs are
+# installed, and versions of Node are stored under target/node/.
 #
 #   LATCHKEY_BIN=target/release/latchkey clients/npm/check.sh
 #
-# CHROOT=1 also runs the README in a new Debian with nothing but Node. This needs root and debootstrap.
+# CHROOT=1 also runs the README in a new Debian with nothing but Node. This needs root.
 # Arguments go to `node --test`, for example: --test-name-pattern=README
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-program=$(realpath "${LATCHKEY_BIN:?set it to the program to check}")
+target=$(realpath "$here/../../target")
+program=$(realpath "${LATCHKEY_BIN:-$target/release/latchkey}")
+# shellcheck source=.ci/programs.sh
+. "$here/../../.ci/programs.sh"
 
 # Versions of what the tests use.
 NODE=22.23.3
+NPM=11.19.1
 OLD_NODE=20.20.2
 OTHERS="typescript@7.0.2 @types/node@22.20.7 vitest@5.1.2 jest@30.5.2 @babel/preset-env@7.29.14"
 
@@ -32,12 +37,30 @@ chmod 755 "$work"
 step() { printf '\n==== %s\n' "$*"; }
 fail() { echo "$*" >&2; exit 1; }
 
+[ -x "$program" ] || fail "LATCHKEY_BIN is not a program: $program"
 [ "$(uname -s)" = Linux ] || fail "the tests look into /proc: run them on Linux"
 case $(uname -m) in
   x86_64) platform=linux-x64 ;;
   aarch64) platform=linux-arm64 ;;
   *) fail "there is no package for $(uname -m)" ;;
 esac
+
+step "node"
+install_missing nodejs npm
+# Installs packages, and prints the directory of their programs.
+programs_of() {
+  local directory
+  directory=$target/node/$(IFS=+; echo "$*")
+  [ -x "$directory/node_modules/.bin/node" ] || npm install --silent --no-audit --no-fund --prefix "$directory" "$@" >&2
+  echo "$directory/node_modules/.bin"
+}
+# The tests need process.execve, which Node has since 22.15, and an npm that chooses packages by the C library.
+if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 15) ? 0 : 1)'; then
+  PATH=$(programs_of node@$NODE npm@$NPM):$PATH
+fi
+CHECK_OLD_NODE=$(realpath "$(programs_of node@$OLD_NODE)/node")
+export CHECK_OLD_NODE PATH
+echo "$(node --version), and $("$CHECK_OLD_NODE" --version) as the oldest"
 
 step "pack"
 "$here/pack.mjs" "$program" "$platform" "$work/tarballs"
@@ -50,23 +73,8 @@ node "$here/test/registry.mjs" "$work/tarballs" "$upstream" >"$work/registry" &
 registry=$!
 timeout 20 sh -c "until [ -s '$work/registry' ]; do sleep 0.1; done" || fail "the registry of the tests does not start"
 export npm_config_registry npm_config_cache=$work/cache npm_config_yes=true npm_config_audit=false npm_config_fund=false
-npm_config_registry=$(cat "$work/registry")
 export npm_config_update_notifier=false
-
-step "node"
-# Prints the directory of a version of Node, which it installs.
-node_directory() {
-  mkdir -p "$work/node-$1"
-  npm install --silent --prefix "$work/node-$1" "node@$1" >&2
-  echo "$work/node-$1/node_modules/node/bin"
-}
-# The tests need process.execve, which Node has since 22.15.
-if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 15) ? 0 : 1)'; then
-  PATH=$(node_directory $NODE):$PATH
-fi
-CHECK_OLD_NODE=$(node_directory $OLD_NODE)/node
-export CHECK_OLD_NODE PATH
-echo "$(node --version), and $("$CHECK_OLD_NODE" --version) as the oldest"
+npm_config_registry=$(cat "$work/registry")
 
 step "install"
 export CHECK_CONSUMER=$work/consumer
@@ -77,6 +85,9 @@ npm init -y >/dev/null
 npm install --silent --save-dev latchkey-seam @seamapi/http@2.32.0 $OTHERS
 [ "$(echo node_modules/@latchkey-seam/*)" = "node_modules/@latchkey-seam/$platform" ] ||
   fail "installed: $(echo node_modules/@latchkey-seam/*); expected only $platform"
+for package in ring tokio; do
+  grep -q "^$package [0-9]" "node_modules/@latchkey-seam/$platform/THIRD-PARTY-LICENSES" || fail "the package has no licence of $package"
+done
 
 step "tests"
 CHECK_MARK=$(basename "$work")

@@ -6,7 +6,7 @@
 // The version is that of Cargo.toml. Builds in target/npm, where the packages that are needed for it stay for the next time.
 
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -14,6 +14,8 @@ import { join, resolve } from 'node:path'
 const repository = resolve(import.meta.dirname, '../..')
 const build = join(repository, 'target/npm')
 const LICENSES = ['LICENSE-APACHE', 'LICENSE-MIT']
+// Licences of the packages that are compiled into the program.
+const NOTICES = 'THIRD-PARTY-LICENSES'
 
 const [, version] = readFileSync(join(repository, 'Cargo.toml'), 'utf8').match(/^version = "(.+)"$/m)
 const manifest = JSON.parse(readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'))
@@ -34,14 +36,19 @@ function compile() {
 
 /** Packs a directory that `fill` writes, and prints the path of the tarball. */
 function pack(output, manifest, fill) {
+  const tarball = join(output, `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`)
+  // One of an earlier run must not count as written.
+  rmSync(tarball, { force: true })
   const directory = mkdtempSync(join(tmpdir(), 'latchkey-pack-'))
   try {
     const files = [...manifest.files, ...LICENSES]
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ ...manifest, files }, undefined, 2))
     for (const name of LICENSES) copyFileSync(join(repository, name), join(directory, name))
     fill(directory)
-    const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', output], { cwd: directory }))
-    console.log(join(output, filename))
+    const options = { cwd: directory, stdio: ['ignore', 'ignore', 'inherit'] }
+    execFileSync('npm', ['pack', '--loglevel=error', '--pack-destination', output], options)
+    if (!existsSync(tarball)) throw new Error(`npm pack did not write ${tarball}`)
+    console.log(tarball)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
@@ -67,7 +74,7 @@ function packPlatform(output, { PLATFORMS, SCOPE }, program, platform) {
     os: [os],
     cpu: [cpu],
     ...(libc && { libc: [libc] }),
-    files: ['bin'],
+    files: ['bin', NOTICES],
     // Yarn would otherwise keep the program in an archive, from which it cannot be run.
     preferUnplugged: true,
   }
@@ -75,6 +82,7 @@ function packPlatform(output, { PLATFORMS, SCOPE }, program, platform) {
     mkdirSync(join(directory, 'bin'))
     copyFileSync(program, join(directory, 'bin/latchkey'))
     chmodSync(join(directory, 'bin/latchkey'), 0o755)
+    writeFileSync(join(directory, NOTICES), execFileSync(join(repository, '.ci/licenses'), { maxBuffer: 2 ** 26 }))
     writeFileSync(join(directory, 'README.md'), `The program of latchkey-seam for ${platform}. Install latchkey-seam instead.\n`)
   })
 }

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Builds the wheel, installs it into an empty virtual environment, and checks what the README promises.
 #
-#     LATCHKEY_BIN=target/release/latchkey clients/python/check.sh    # packs this program
-#     clients/python/check.sh                                         # builds it, or uses the build in CARGO_TARGET_DIR
-#     CHROOT=1 clients/python/check.sh                                # also in a new Debian with Python and nothing else; as root
+#   LATCHKEY_BIN=target/release/latchkey clients/python/check.sh
 #
-# Needs Linux, Python 3.11 or newer with venv, and cargo. LIMIT_SECONDS (15) is the limit for a hundred tests.
+# CHROOT=1 also follows the README in a new Debian with Python and nothing else. This needs root. LIMIT_SECONDS (15) is the
+# limit for a hundred tests. Needs Linux, Python 3.11 or newer, and cargo. Missing programs are installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-program=${LATCHKEY_BIN:+$(realpath "$LATCHKEY_BIN")}
+program=$(realpath "${LATCHKEY_BIN:-$here/../../target/release/latchkey}")
+fail() { echo "$*" >&2; exit 1; }
+# shellcheck source=.ci/programs.sh
+. "$here/../../.ci/programs.sh"
+[ -x "$program" ] || fail "LATCHKEY_BIN is not a program: $program"
+install_missing python3-venv
 work=$(mktemp -d)
 # PostgreSQL runs as another user if this is root.
 chmod 755 "$work"
@@ -21,10 +25,9 @@ trap clean_up EXIT
 step "build the wheel"
 python3 -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet --disable-pip-version-check maturin==1.16.0
-if [ -n "$program" ]; then
-  install -D "$program" "$work/program/latchkey"
-  export CARGO=$here/prebuilt_cargo.py CARGO_TARGET_DIR=$work/target LATCHKEY_BIN=$work/program/latchkey
-fi
+install -D "$program" "$work/program/latchkey"
+"$here/../../.ci/licenses" > "$here/THIRD-PARTY-LICENSES"
+export CARGO=$here/prebuilt_cargo.py CARGO_TARGET_DIR=$work/target LATCHKEY_BIN=$work/program/latchkey
 (cd "$here" && "$work/tools/bin/maturin" build --quiet --out "$work/wheels")
 unset CARGO CARGO_TARGET_DIR
 wheel=$(echo "$work"/wheels/*.whl)
@@ -37,6 +40,11 @@ export PIP_FIND_LINKS="$work/wheels ${PIP_FIND_LINKS:-}" PIP_DISABLE_PIP_VERSION
 "$here/check/first_steps.sh" "$work"
 export PATH=$venv/bin:/usr/bin:/bin
 pip install --quiet pytest-xdist mypy
+
+step "the package has the licences of what the program contains"
+for package in ring tokio; do
+  grep -q "^$package [0-9]" "$venv"/lib/python3*/site-packages/latchkey_seam-*.dist-info/licenses/THIRD-PARTY-LICENSES
+done
 
 step "a hundred tests in four workers take less than ${LIMIT_SECONDS:-15} s, with one server"
 run_in hundred

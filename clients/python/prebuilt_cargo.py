@@ -4,7 +4,8 @@
     CARGO=$PWD/prebuilt_cargo.py LATCHKEY_BIN=path/to/latchkey maturin build
 
 maturin runs the program in CARGO to compile, and reads from its output where the program is. This script compiles nothing and
-names LATCHKEY_BIN. So the wheel, the npm package and the image can contain the same file, from one release build.
+names LATCHKEY_BIN. So the wheel, the npm package and the image can contain the same file, from one release build. Before that,
+`.ci/licenses` must have written THIRD-PARTY-LICENSES, which maturin would leave out without an error.
 """
 
 import json
@@ -21,6 +22,9 @@ def main() -> None:
     program = Path(os.environ["LATCHKEY_BIN"]).resolve(strict=True)
     if program.name != "latchkey":
         sys.exit(f"LATCHKEY_BIN is {program}, but the name of the file must be latchkey: maturin installs it with its name")
+    notices = Path(__file__).with_name("THIRD-PARTY-LICENSES")
+    if not notices.exists():
+        sys.exit(f"there is no {notices}: write it with .ci/licenses")
     manifest = Path(arguments[arguments.index("--manifest-path") + 1])
     pkgid = ["cargo", "pkgid", "--locked", "--manifest-path", manifest]
     package_id = subprocess.run(pkgid, check=True, capture_output=True, text=True, timeout=60).stdout.strip()

@@ -4,8 +4,8 @@
 #
 #   LATCHKEY_BIN=target/release/latchkey tests/action/check.sh [options of pytest]
 #
-# LIMIT_SECONDS (15) is the limit for the pipeline. Needs Linux, PostgreSQL, Python with venv, and node with npm. Installs shellcheck
-# on a Debian-like machine, if it is missing. The packages are stored under target/action/.
+# LIMIT_SECONDS (15) is the limit for the pipeline. Needs Linux and cargo. Missing programs are installed. The packages are stored under
+# target/action/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$PWD/target/action
@@ -14,17 +14,10 @@ export LATCHKEY_BIN
 
 fail() { echo "$*" >&2; exit 1; }
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
-
+. .ci/programs.sh
 [ -x "$LATCHKEY_BIN" ] || fail "LATCHKEY_BIN is not a program: $LATCHKEY_BIN"
 mkdir -p "$work"
-if ! command -v shellcheck >/dev/null; then
-  command -v apt-get >/dev/null || fail "install shellcheck first"
-  as_root apt-get update -q >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "apt-get update failed"; }
-  as_root apt-get install -y -q --no-install-recommends shellcheck >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "cannot install shellcheck"; }
-fi
+install_missing curl nodejs npm postgresql python3-venv
 [ -x "$work/python/bin/pip" ] || python3 -m venv "$work/python"
 "$work/python/bin/pip" install --quiet --disable-pip-version-check -r tests/action/requirements.txt
 cp tests/action/package.json "$work/"

@@ -1,10 +1,12 @@
 """The action: the program it installs, the server it starts, and what it shows if something fails."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
@@ -87,6 +89,14 @@ def test_action_accepts_the_name_of_a_tag_as_version(job, releases, archive):
     releases.add(archive, "9.8.7")
     printed, _ = job.use(ROOT, version="v9.8.7", downloads=releases.url, **PORT)
     assert job.status == "success", printed
+
+
+def test_archive_has_the_licences_of_what_the_program_contains(archive):
+    with tarfile.open(archive) as files:
+        folder = archive.name.removesuffix(".tar.gz")
+        assert {f"{folder}/{name}" for name in ("latchkey", "LICENSE-APACHE", "LICENSE-MIT")} <= set(files.getnames())
+        notices = files.extractfile(f"{folder}/THIRD-PARTY-LICENSES").read().decode()
+    assert re.search(r"^ring \d", notices, re.M) and re.search(r"^tokio \d", notices, re.M)
 
 
 def test_archive_with_another_checksum_is_not_unpacked(job, releases, archive):

@@ -13,10 +13,10 @@ PROGRAMS = Path(sys.executable).parent
 RELEASE = ROOT / ".github/workflows/release.yml"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = [ROOT / "action.yml", ROOT / ".github/action/stop/action.yml"]
+CHECKS = ["tests/action", "tests/container", "tests/postgres", "clients/npm", "clients/npm/test"]
 SCRIPTS = [
-    *sorted((ROOT / ".github/action").glob("*.sh")),
-    *sorted((ROOT / "tests/action").glob("*.sh")),
-    *sorted((ROOT / "tests/container").glob("*.sh")),
+    *(ROOT / ".ci" / name for name in ("debian", "prepare", "run")),
+    *(script for folder in [".ci", ".github/action", *CHECKS] for script in sorted((ROOT / folder).glob("*.sh"))),
 ]
 # The schemas of the recipes in docs/ci.md, in their order.
 RECIPES = ["github-workflows", "github-workflows", "gitlab-ci", "circle-ci"]
@@ -76,7 +76,7 @@ def test_release_and_actions_have_no_findings_of_zizmor():
 
 
 def test_scripts_have_no_findings_of_shellcheck():
-    run("shellcheck", "--external-sources", *SCRIPTS)
+    run(PROGRAMS / "shellcheck", "--external-sources", *SCRIPTS)
 
 
 def test_steps_of_the_release_have_no_findings_of_shellcheck(tmp_path):
@@ -84,7 +84,7 @@ def test_steps_of_the_release_have_no_findings_of_shellcheck(tmp_path):
     assert steps
     for number, step in enumerate(steps):
         (tmp_path / f"{number}.sh").write_text(f"#!/bin/bash\nset -eo pipefail\n{step['run']}")
-    run("shellcheck", *sorted(tmp_path.glob("*.sh")))
+    run(PROGRAMS / "shellcheck", *sorted(tmp_path.glob("*.sh")))
 
 
 def test_release_pins_each_action_to_a_commit_and_names_its_version():

@@ -17,23 +17,7 @@ export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker
 step() { printf '\n==== %s\n' "$*"; }
 fail() { echo "$*" >&2; exit 1; }
 
-# Runs a command and shows its output only if it fails.
-quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "failed: $*"; }; }
-
-install_missing() {
-  local missing=() command package
-  # Two of them are not on the PATH of everyone.
-  local PATH=$PATH:/usr/lib/podman:/usr/sbin
-  for command in aardvark-dns buildah conmon crun ip:iproute2 iptables mmdebstrap netavark npm podman strip:binutils; do
-    package=${command#*:} command=${command%:*}
-    command -v "$command" >/dev/null || missing+=("$package")
-  done
-  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-  [ ${#missing[@]} -gt 0 ] || return 0
-  command -v apt-get >/dev/null || fail "install these first: ${missing[*]}"
-  quietly apt-get update -q
-  DEBIAN_FRONTEND=noninteractive quietly apt-get install -y -q --no-install-recommends "${missing[@]}"
-}
+. .ci/programs.sh
 
 # An engine without systemd, without control groups, and with all of its files under target/container/.
 configure_engine() {
@@ -75,6 +59,7 @@ make_context() {
   mkdir -p "$work/context/dist/$architecture"
   git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$work/context"
   strip -o "$work/context/dist/$architecture/latchkey" "$binary"
+  .ci/licenses >"$work/context/dist/$architecture/THIRD-PARTY-LICENSES"
 }
 
 build() {
@@ -86,7 +71,7 @@ if [ "${1:-}" != --inside ]; then
   [ -x "$binary" ] || fail "LATCHKEY_BIN is not a program: $binary"
   mkdir -p "$work"
   step "programs"
-  install_missing
+  install_missing aardvark-dns binutils buildah conmon crun iproute2 iptables mmdebstrap netavark npm podman python3-venv
   configure_engine
   # Processes and mounts of the engine end together with this one, however it ends.
   exec unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$0" --inside "$@"

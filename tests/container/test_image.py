@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import threading
 import urllib.request
@@ -57,6 +58,8 @@ def test_image_names_its_packages_and_their_licences(files):
     assert {"postgresql-17", "libc6", "libssl3t64", "ca-certificates", "tzdata", "dash"} <= packages
     assert not [package for package in packages if not (files / "usr/share/doc" / package / "copyright").stat().st_size]
     assert (files / "usr/share/doc/latchkey/LICENSE-MIT").exists()
+    notices = (files / "usr/share/doc/latchkey/THIRD-PARTY-LICENSES").read_text()
+    assert re.search(r"^ring \d", notices, re.M) and re.search(r"^tokio \d", notices, re.M)
 
 
 def test_image_has_the_certificates_for_webhooks_to_https(files):

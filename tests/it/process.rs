@@ -442,17 +442,16 @@ fn invalid_settings_are_rejected_before_anything_is_started() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let directory_text = directory.to_str().unwrap();
-    for (arguments, expected) in [
-        (vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"),
-        (vec!["--host", "::"], "LATCHKEY_ADMIN_TOKEN"),
-        (vec!["--host", "0.0.0.0", "--admin-token", ""], "LATCHKEY_ADMIN_TOKEN"),
-    ] {
+    for (arguments, expected) in
+        [(vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"), (vec!["--host", "::"], "LATCHKEY_ADMIN_TOKEN")]
+    {
         let stderr = failed_start(command(&["--port", "0", "--data-dir", directory_text]).args(arguments));
         assert!(stderr.contains(expected), "{stderr}");
     }
     for arguments in [
         ["--ephemeral", "--data-dir=/tmp/x"],
         ["--port=0", "--host=somewhere"],
+        ["--host=0.0.0.0", "--admin-token="],
         ["--port=0", "--programming=fast"],
         ["--port=0", "--request-timeout=0"],
     ] {

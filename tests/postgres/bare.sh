@@ -2,7 +2,7 @@
 # Runs `cargo run` and `cargo test` in a clone of this repository, in a new Debian that has Rust and a C compiler and
 # nothing else. PostgreSQL comes from a mirror on the loopback. It takes about a quarter of an hour.
 #   tests/postgres/bare.sh [cargo test arguments]
-# Needs root, debootstrap, node with npm, python3, and a network for Debian's packages and crates.io. Uncommitted changes are
+# Needs root, node with npm, python3, and a network for Debian's packages and crates.io. Uncommitted changes are
 # not part of the clone.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,8 +10,6 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 . "$root/tests/postgres/mirror.sh"
 [ "$(uname -sm)" = "Linux x86_64" ] || { echo "skipped: the package is for Linux on x86_64"; exit 0; }
 [ "$(id -u)" = 0 ] || fail "run it as root"
-command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommends debootstrap >/dev/null
-
 work=$(mktemp -d)
 system=$work/system
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -19,8 +17,7 @@ build_mirror "$root/target/postgres-check"
 start_mirror "$work/mirror.log"
 
 echo "a new Debian with gcc"
-debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$system" \
-  >"$work/debootstrap.log" || { tail -20 "$work/debootstrap.log"; fail "debootstrap"; }
+"$root/.ci/debian" "$system" gcc libc6-dev ca-certificates
 git clone --quiet "$root" "$system/latchkey"
 cp /etc/resolv.conf "$system/etc/resolv.conf"
 mkdir -p "$system/rust" "$system/cargo/registry"

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Latchkey behind PgBouncer: works in session mode, and refuses to start in transaction mode.
-#   LATCHKEY=target/debug/latchkey tests/postgres/pgbouncer.sh
-# Needs curl, jq, and the programs of PostgreSQL. Installs Debian's pgbouncer if it is missing.
+#
+#   LATCHKEY_BIN=target/debug/latchkey tests/postgres/pgbouncer.sh
+#
+# Needs python3, curl, jq, and the programs of PostgreSQL. Installs Debian's pgbouncer if it is missing.
 set -euo pipefail
-: "${LATCHKEY:?set LATCHKEY to the program}"
-LATCHKEY=$(realpath "$LATCHKEY")
+root=$(cd "$(dirname "$0")/../.." && pwd)
+program=$(realpath "${LATCHKEY_BIN:-$root/target/debug/latchkey}")
 bin=${PG_BIN_DIR:-$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)}
-
-if ! [ -x /usr/sbin/pgbouncer ]; then
-  as_root=()
-  [ "$(id -u)" = 0 ] || as_root=(sudo)
-  # Without this file, Debian starts a pgbouncer on its own configuration.
-  "${as_root[@]}" apt-get install -y -q --no-install-recommends pgbouncer >/dev/null
-  "${as_root[@]}" service pgbouncer stop >/dev/null 2>&1 || true
+fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$root/.ci/programs.sh"
+if ! is_installed pgbouncer; then
+  install_missing pgbouncer
+  # Debian starts one with a configuration of its own.
+  quietly as_root service pgbouncer stop
 fi
 
+PATH=$PATH:/usr/sbin
 work=$(mktemp -d)
 chmod 755 "$work"
 mkdir "$work/run"
@@ -57,7 +59,7 @@ default_pool_size = 30
 logfile = $work/run/pgbouncer.log
 pidfile = $work/run/pgbouncer.pid
 END
-  "${as_user[@]}" /usr/sbin/pgbouncer -d "$work/run/pgbouncer.ini" 2>/dev/null
+  "${as_user[@]}" pgbouncer -d "$work/run/pgbouncer.ini" 2>/dev/null
 }
 
 export DATABASE_URL=postgres://postgres@127.0.0.1:$port/postgres
@@ -65,7 +67,7 @@ export DATABASE_URL=postgres://postgres@127.0.0.1:$port/postgres
 for mode in transaction statement; do
   pgbouncer_in "$mode"
   for command in serve doctor; do
-    if timeout 20 "$LATCHKEY" "$command" --port 0 >"$work/refused.log" 2>&1; then fail "$command succeeded in $mode mode"; fi
+    if timeout 20 "$program" "$command" --port 0 >"$work/refused.log" 2>&1; then fail "$command succeeded in $mode mode"; fi
     grep -q "pool_mode = session" "$work/refused.log" || fail "$command in $mode mode does not name the fix"
   done
   "${as_user[@]}" kill -INT "$(cat "$work/run/pgbouncer.pid")"
@@ -74,8 +76,8 @@ for mode in transaction statement; do
 done
 
 pgbouncer_in session
-"$LATCHKEY" doctor --port 0 >"$work/doctor.log" 2>&1 || fail "doctor fails in session mode"
-"$LATCHKEY" --port 0 >"$work/server.log" 2>&1 &
+"$program" doctor --port 0 >"$work/doctor.log" 2>&1 || fail "doctor fails in session mode"
+"$program" --port 0 >"$work/server.log" 2>&1 &
 server=$!
 for _ in $(seq 200); do
   grep -q '^ready on' "$work/server.log" && break

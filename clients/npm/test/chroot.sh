@@ -7,10 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$1/debian
 node=$2
 
-[ "$(id -u)" = 0 ] || { echo "CHROOT=1 needs root" >&2; exit 1; }
-command -v debootstrap unshare >/dev/null || { echo "CHROOT=1 needs debootstrap and unshare" >&2; exit 1; }
-
-debootstrap --variant=minbase --include=libstdc++6 bookworm "$root" >"$1/debootstrap.log" || { tail "$1/debootstrap.log" >&2; exit 1; }
+"$here/../../../.ci/debian" "$root" libstdc++6
 cp "$node" "$root/usr/local/bin/node"
 mkdir -p "$root/usr/local/lib/node_modules"
 cp -R "$(dirname "$(dirname "$(realpath "$(command -v npm)")")")" "$root/usr/local/lib/node_modules/"

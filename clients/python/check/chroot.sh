@@ -2,15 +2,8 @@
 
 step "in a new Debian"
 PATH=$PATH:/usr/sbin:/sbin
-if [ "$(id -u)" != 0 ] || ! command -v debootstrap > /dev/null; then
-  echo "CHROOT=1 needs root and the program debootstrap: apt-get install debootstrap"
-  exit 1
-fi
 root=$work/debian
-# The mirror that this machine uses.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
-debootstrap --variant=minbase --include=python3-venv bookworm "$root" "$mirror" > "$work/debootstrap.log" 2>&1 ||
-  { tail "$work/debootstrap.log"; exit 1; }
+"$here/../../.ci/debian" "$root" python3-venv
 mkdir "$root/package" "$root/wheels"
 cp -r "$here/check" "$here/README.md" "$root/package/"
 # For the Python of this Debian, so that it needs no network.
