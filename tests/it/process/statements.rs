@@ -1,10 +1,9 @@
 //! Number of SQL statements per request: it does not depend on the number of locks and codes.
 
-use super::{Latchkey, command, folder, post, wait_for};
+use super::{Latchkey, command, eventually, folder, post, wait_for};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A Latchkey server that logs each SQL statement.
 struct Watched {
@@ -16,17 +15,36 @@ impl Watched {
     fn start(folder: &Path) -> Self {
         let log = folder.join("log");
         let mut command = command(&["--ephemeral", "--port", "0", "--log-json"]);
-        command.env("RUST_LOG", "warn,sqlx::query=debug").stderr(File::create(&log).unwrap());
-        Self { latchkey: Latchkey::await_ready(&mut command), log }
+        let filter = "warn,sqlx::query=debug,latchkey::requests=info";
+        command.env("RUST_LOG", filter).stderr(File::create(&log).unwrap());
+        let server = Self { latchkey: Latchkey::await_ready(&mut command), log };
+        // The statements of the start are logged before the first request.
+        wait_for(server.latchkey.post("/devices/list", json!({})));
+        server.await_requests(1);
+        server
+    }
+
+    /// Waits until this number of requests is logged. The lines of the statements of a request precede its own line.
+    fn await_requests(&self, count: usize) {
+        eventually("the request is logged", || self.requests() >= count);
+    }
+
+    /// Returns the number of logged requests.
+    fn requests(&self) -> usize {
+        self.lines().iter().filter(|line| line["target"] == "latchkey::requests").count()
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Sends a request. Returns the response and the statements of the request.
     async fn ask(&self, api_key: &str, path: &str, params: Value) -> (Value, Vec<String>) {
-        let before = self.statements().len();
+        let (before, requests) = (self.statements().len(), self.requests());
         let response = post(&self.latchkey.base_url, api_key, path, &params).await.unwrap();
         assert_eq!(response["ok"], true, "{response}");
-        // The server may log the last statement after the response.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.await_requests(requests + 1);
         (response, self.statements()[before..].to_vec())
     }
 
@@ -44,8 +62,7 @@ impl Watched {
             "select w.workspace_id, w.name",
             "with recursive planned",
         ];
-        let log = fs::read_to_string(&self.log).unwrap();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = self.lines().into_iter();
         lines
             // A short statement is only in the summary.
             .filter_map(|line| {
