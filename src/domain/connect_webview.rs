@@ -207,14 +207,14 @@ mod tests {
     #[test]
     fn redirects_name_the_webview_and_after_success_the_account() {
         let (id, account) = (Uuid::from_u128(1), Uuid::from_u128(3));
-        let both = [Some("https://a.test/done?x=1#top"), Some("https://a.test/failed")];
+        let two_urls = [Some("https://a.test/done?x=1#top"), Some("https://a.test/failed")];
         for (status, urls, expected) in [
             (
                 WebviewStatus::Authorized,
-                both,
+                two_urls,
                 Some(format!("https://a.test/done?x=1&connect_webview_id={id}&connected_account_id={account}#top")),
             ),
-            (WebviewStatus::Failed, both, Some(format!("https://a.test/failed?connect_webview_id={id}"))),
+            (WebviewStatus::Failed, two_urls, Some(format!("https://a.test/failed?connect_webview_id={id}"))),
             (WebviewStatus::Failed, [Some("app://done"), None], Some(format!("app://done?connect_webview_id={id}"))),
             (WebviewStatus::Authorized, [None, Some("https://a.test/failed")], None),
             (WebviewStatus::Failed, [None, None], None),

@@ -284,9 +284,9 @@ fn access_is_granted_by_id_or_user_and_only_to_what_exists() {
         assert_eq!(granted["client_session"]["device_count"], 2);
         assert_eq!(two.devices().await.len(), 2);
         let stranger = TestWorkspace::with_locks(1).await;
-        let foreign = &stranger.devices[0]["connected_account_id"];
+        let other_account = &stranger.devices[0]["connected_account_id"];
         for (access, kind) in [
-            (json!({ "connected_account_ids": [foreign] }), "connected_account_not_found"),
+            (json!({ "connected_account_ids": [other_account] }), "connected_account_not_found"),
             (json!({ "connected_account_ids": [UNKNOWN] }), "connected_account_not_found"),
             (json!({ "connected_account_ids": ["x"] }), "connected_account_not_found"),
             (json!({ "connect_webview_ids": [UNKNOWN] }), "connect_webview_not_found"),

@@ -272,7 +272,7 @@ fn login_to_a_known_account_connects_it_again() {
         let shown = workspace.post("/connected_accounts/get", params).await.ok()["connected_account"].clone();
         assert_eq!((&shown["errors"], &shown["customer_key"]), (&json!([]), &json!("c1")));
         assert_eq!(shown["custom_metadata"], json!({ "a": "1", "b": "2" }));
-        let told = workspace.events(json!({ "connected_account_id": account })).await;
+        let events = workspace.events(json!({ "connected_account_id": account })).await;
         let expected = [
             "connected_account.successful_login",
             "connect_webview.login_succeeded",
@@ -281,14 +281,14 @@ fn login_to_a_known_account_connects_it_again() {
             "device.connected",
             "device.connected",
         ];
-        assert_eq!(types(&told[before..]), expected);
-        assert_eq!(told[before + 2]["connect_webview_id"], second.id);
+        assert_eq!(types(&events[before..]), expected);
+        assert_eq!(events[before + 2]["connect_webview_id"], second.id);
 
         // A login while it is connected changes nothing else.
         let third = Webview::create(&workspace, json!({})).await;
         third.log_in("schlage", &JANE).await;
-        let told = workspace.events(json!({ "connected_account_id": account })).await;
-        assert_eq!(types(&told[before + 6..]), expected[..2]);
+        let events = workspace.events(json!({ "connected_account_id": account })).await;
+        assert_eq!(types(&events[before + 6..]), expected[..2]);
         // Another user has another account.
         let other = Webview::create(&workspace, json!({})).await;
         other.log_in("schlage", &[("email", "sam@example.com"), JANE[1]]).await;

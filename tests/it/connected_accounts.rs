@@ -94,8 +94,8 @@ fn update_changes_what_is_given_and_events_have_the_metadata() {
             assert_eq!(listed["access_codes"].as_array().unwrap().len(), count, "{filter}");
         }
         workspace.post("/devices/simulate/disconnect", json!({ "device_id": workspace.lock(0) })).await.ok();
-        let told = workspace.events(json!({ "customer_key": "c1" })).await;
-        assert_eq!((told.len(), &told[0]["event_type"]), (1, &json!("device.disconnected")));
+        let events = workspace.events(json!({ "customer_key": "c1" })).await;
+        assert_eq!((events.len(), &events[0]["event_type"]), (1, &json!("device.disconnected")));
         assert_eq!(account(&workspace, &schlage).await["custom_metadata"], json!({}));
     });
 }
@@ -210,8 +210,8 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         let before = workspace.events(json!({})).await.len();
 
         workspace.post("/connected_accounts/delete", json!({ "connected_account_id": august })).await.ok();
-        let told: Vec<Value> = workspace.events(json!({})).await.split_off(before);
-        let summary: Vec<(&str, &Value)> = told
+        let events: Vec<Value> = workspace.events(json!({})).await.split_off(before);
+        let summary: Vec<(&str, &Value)> = events
             .iter()
             .map(|event| {
                 let subject = ["access_code_id", "device_id", "connected_account_id"];
@@ -232,12 +232,15 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
                 ("access_code.unmanaged.removed", &unmanaged["access_code_id"]),
             ]
         );
-        assert_eq!((&told[0]["customer_key"], &told[0]["connected_account_type"]), (&json!("c1"), &json!("august")));
         assert_eq!(
-            (&told[1]["device_name"], &told[5]["code"]),
+            (&events[0]["customer_key"], &events[0]["connected_account_type"]),
+            (&json!("c1"), &json!("august"))
+        );
+        assert_eq!(
+            (&events[1]["device_name"], &events[5]["code"]),
             (&workspace.devices[0]["display_name"], &json!("4826"))
         );
-        assert_eq!(told[5]["connected_account_custom_metadata"], json!({ "a": "1" }));
+        assert_eq!(events[5]["connected_account_custom_metadata"], json!({ "a": "1" }));
 
         let missing = json!({ "connected_account_id": august });
         for path in ["get", "delete", "sync", "simulate/disconnect", "update"] {
@@ -332,8 +335,8 @@ fn snapshots_bring_back_and_export_deleted_accounts() {
         let imported = other.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
         let imported = json!({ "snapshot_id": imported["snapshot_id"] });
         other.post("/_emulator/snapshots/restore", imported).await.ok();
-        let told = other.events(json!({ "connected_account_id": august })).await;
-        assert!(told.iter().any(|event| event["event_type"] == "connected_account.deleted"));
+        let events = other.events(json!({ "connected_account_id": august })).await;
+        assert!(events.iter().any(|event| event["event_type"] == "connected_account.deleted"));
     });
 }
 
@@ -371,8 +374,8 @@ fn deletion_and_new_codes_at_the_same_time_leave_nothing_behind() {
             assert!(reply.status == 200 || reply.body["error"]["type"] == "device_not_found", "{}", reply.body);
         }
         workspace.advance("P1D").await;
-        let told = workspace.events(json!({})).await;
-        let count = |event_type: &str| told.iter().filter(|event| event["event_type"] == event_type).count();
+        let events = workspace.events(json!({})).await;
+        let count = |event_type: &str| events.iter().filter(|event| event["event_type"] == event_type).count();
         assert_eq!(count("access_code.created"), count("access_code.deleted"));
         assert_eq!(count("device.deleted"), 3);
     });

@@ -387,9 +387,9 @@ fn delayed_requests_are_next_for_the_clock_and_in_order_with_codes() {
         let clock = workspace.post("/_emulator/clock/advance", json!({ "until": "quiet" })).await.ok();
         assert_eq!(clock["now"], after(300_000), "{clock}");
         let all = all(&workspace).await;
-        let place = |event_type: &str| all.iter().position(|each| each == event_type).unwrap();
-        assert!(place("access_code.set_on_device") < place("lock.unlocked"), "{all:?}");
-        assert!(place("lock.unlocked") < place("lock.locked"), "{all:?}");
+        let position = |event_type: &str| all.iter().position(|each| each == event_type).unwrap();
+        assert!(position("access_code.set_on_device") < position("lock.unlocked"), "{all:?}");
+        assert!(position("lock.unlocked") < position("lock.locked"), "{all:?}");
     });
 }
 
@@ -521,15 +521,15 @@ fn simulated_keypad_entry_opens_the_lock_or_fails_with_the_reason() {
         assert_eq!(opened["status"], "pending");
         let done = attempt(&workspace, &opened).await;
         assert_eq!((&done["status"], &done["result"]), (&json!("success"), &json!({})));
-        let both = events(&workspace, 0).await;
-        assert_eq!(both[0]["access_code_id"], code["access_code_id"]);
-        assert_eq!((&both[0]["event_type"], &both[0]["method"]), (&json!("lock.unlocked"), &json!("keycode")));
-        assert_eq!(both[1]["event_type"], "action_attempt.simulate_keypad_code_entry.succeeded");
+        let found = events(&workspace, 0).await;
+        assert_eq!(found[0]["access_code_id"], code["access_code_id"]);
+        assert_eq!((&found[0]["event_type"], &found[0]["method"]), (&json!("lock.unlocked"), &json!("keycode")));
+        assert_eq!(found[1]["event_type"], "action_attempt.simulate_keypad_code_entry.succeeded");
         let locked = request(&workspace, 0, "/locks/simulate/manual_lock_via_keypad", json!({})).await;
         assert_eq!(attempt(&workspace, &locked).await["status"], "success");
-        let both = events(&workspace, 0).await.split_off(2);
-        assert_eq!((&both[0]["event_type"], &both[0]["method"]), (&json!("lock.locked"), &json!("manual")));
-        assert_eq!(both[1]["event_type"], "action_attempt.simulate_manual_lock_via_keypad.succeeded");
+        let found = events(&workspace, 0).await.split_off(2);
+        assert_eq!((&found[0]["event_type"], &found[0]["method"]), (&json!("lock.locked"), &json!("manual")));
+        assert_eq!(found[1]["event_type"], "action_attempt.simulate_manual_lock_via_keypad.succeeded");
         let denied = request(&workspace, 0, path, json!({ "code": "9999" })).await;
         assert_eq!(attempt(&workspace, &denied).await["error"]["type"], "unknown_code");
         fault(&workspace, "lock", json!({ "fail": {} })).await;

@@ -200,10 +200,10 @@ impl Download {
             let reason = format!("it has no initdb and postgres of version {major} that run on this machine");
             return Err(DownloadError::Archive { url: url.to_owned(), reason });
         }
-        let place = directory(unfinished.parent().unwrap_or(unfinished), version);
-        remove(&place)?;
-        fs::rename(&found, &place).map_err(DownloadError::cache(&place))?;
-        Ok(Programs { directory: place.join("bin"), major })
+        let directory_of_version = directory(unfinished.parent().unwrap_or(unfinished), version);
+        remove(&directory_of_version)?;
+        fs::rename(&found, &directory_of_version).map_err(DownloadError::cache(&directory_of_version))?;
+        Ok(Programs { directory: directory_of_version.join("bin"), major })
     }
 
     fn download(&self, url: &str, version: &str, archive: &Path) -> Result<()> {
