@@ -41,13 +41,17 @@ trap 'exit 143' TERM
 
 if [ -z "${DATABASE_URL:-}" ]; then
   if [ -n "${PG_BIN_DIR:-}" ]; then bin=$PG_BIN_DIR; else for bin in /usr/lib/postgresql/*/bin; do :; done; fi
-  [ -x "$bin/initdb" ] || bin=$(dirname "$(command -v initdb)") || { echo "initdb is missing: apt-get install postgresql" >&2; exit 1; }
+  [ -x "$bin/initdb" ] || bin=$(dirname "$(command -v initdb || true)")
+  [ -x "$bin/initdb" ] || { echo "initdb is missing: apt-get install postgresql" >&2; exit 1; }
   [ "$(id -u)" != 0 ] || chown postgres "$work"
   as "'$bin/initdb' -D '$work/data' -A trust -U postgres --no-locale -E UTF8" >/dev/null
   # The defaults of PostgreSQL, so each commit is on the disk before its response, with the memory of a small real server.
-  as "'$bin/pg_ctl' -D '$work/data' -w -l '$work/postgres.log' -o \"-c listen_addresses=127.0.0.1 -c port=$PORT -k '$work' \
-    -c shared_buffers=512MB -c max_wal_size=4GB\" start" >/dev/null || { cat "$work/postgres.log" >&2; exit 1; }
-  export DATABASE_URL=postgres://postgres@127.0.0.1:$PORT/postgres
+  options="-c listen_addresses=127.0.0.1 -c port=$PORT -k '$work' -c shared_buffers=512MB -c max_wal_size=4GB"
+  as "'$bin/pg_ctl' -D '$work/data' -w -l '$work/postgres.log' -o \"$options\" start" >/dev/null ||
+    { cat "$work/postgres.log" >&2; exit 1; }
+  # A role without special rights, which owns its database.
+  psql -q "postgres://postgres@127.0.0.1:$PORT/postgres" -c "create role team login" -c "create database team owner team"
+  export DATABASE_URL=postgres://team@127.0.0.1:$PORT/team
 fi
 
 # In the background, so that a signal ends the script and not only the wait for the child.

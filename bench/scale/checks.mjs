@@ -84,7 +84,9 @@ const CHECKS = {
       const expected = gone_at === null ? `created${set}` : `created${set}${removed} deleted`
       if (text(story) !== expected) yield `${id} has "${text(story)}" and not "${expected}"`
       const instants = { created: created_at, set_on_device: first_held_at, removed_from_device: gone_at, deleted: gone_at }
-      for (const { type, at } of story) if (at !== instants[type]) yield `${type} of ${id} is at ${at} and not at ${instants[type]}`
+      for (const { type, at } of story) {
+        if (at !== instants[type]) yield `${type} of ${id} is at ${at} and not at ${instants[type]}`
+      }
     }
   },
   *"each event belongs to a code, and has its own sequence"({ codes, events }) {
@@ -108,7 +110,8 @@ const CHECKS = {
   *"each creation without a response is there once or not at all"({ by_name, load }) {
     for (const { name, device_ids } of load.unknown) {
       const found = (by_name.get(name) ?? []).map(({ device_id }) => device_id)
-      if (found.length && String(found.sort()) !== String(device_ids.toSorted())) yield `${name} is on ${found}, requested for ${device_ids}`
+      const isWhole = String(found.sort()) === String(device_ids.toSorted())
+      if (found.length && !isWhole) yield `${name} is on ${found}, requested for ${device_ids}`
     }
   },
   *"no other code was created"({ by_name, load, codes, stories }) {
@@ -122,7 +125,8 @@ const CHECKS = {
     const deleted = new Set(load.deleted)
     for (const { id, gone_at, is_deleted } of codes.values()) {
       if (stories.has(id)) continue
-      if ((gone_at !== null) !== deleted.has(id) || is_deleted !== deleted.has(id)) yield `${id}: deleted ${deleted.has(id)}, gone ${gone_at}`
+      const isRight = (gone_at !== null) === deleted.has(id) && is_deleted === deleted.has(id)
+      if (!isRight) yield `${id}: deleted ${deleted.has(id)}, gone ${gone_at}`
     }
   },
   *"no operation is unfinished"({ codes }) {

@@ -15,9 +15,11 @@ export function damages({ prepared_ids, load_id, load }) {
   const set = `${created} and gone_at is null and first_held_at is not null`
   const event = (of, type) => one("event", "event_id", `${of} and event_type = 'access_code.${type}'`)
   const code = (condition) => one("access_code", "access_code_id", condition)
-  const new_event = "jsonb_build_object('event_id', gen_random_uuid(), 'sequence', (select max(sequence) + 1 from event))"
-  const new_code = "jsonb_build_object('access_code_id', gen_random_uuid(), 'sequence', (select max(sequence) + 1 from access_code))"
-  const ids_of = (count) => load.answered.find(({ ids }) => ids.length === count && !ids.some((id) => load.deleted.includes(id))).ids
+  const sequence_of = (table) => `(select max(sequence) + 1 from ${table})`
+  const new_event = `jsonb_build_object('event_id', gen_random_uuid(), 'sequence', ${sequence_of("event")})`
+  const new_code = `jsonb_build_object('access_code_id', gen_random_uuid(), 'sequence', ${sequence_of("access_code")})`
+  const deleted = new Set(load.deleted)
+  const ids_of = (count) => load.answered.find(({ ids }) => ids.length === count && !ids.some((id) => deleted.has(id))).ids
   const shared = ids_of(3)
   const single = ids_of(1)
   return [
@@ -47,15 +49,16 @@ export function damages({ prepared_ids, load_id, load }) {
       load.unknown.length &&
         `insert into access_code overriding system value
          select (jsonb_populate_record(t, ${new_code} || jsonb_build_object('name', '${load.unknown[0]?.name}',
-           'device_id', device, 'sequence', (select max(sequence) from access_code) + place))).*
-         from access_code t, generate_series(1, 2) place, (select '${load.unknown[0]?.device_ids[0]}'::uuid as device) d
-         where access_code_id = '${single[0]}'`],
+           'device_id', '${load.unknown[0]?.device_ids[0]}', 'sequence', ${sequence_of("access_code")} + place))).*
+         from access_code t, generate_series(0, 1) place where access_code_id = '${single[0]}'`],
     ["a code was created that nobody requested", "no other code was created",
       `update access_code set name = 'nobody' where ${code(set)}`],
     ["a refused code was created", "no other code was created",
-      load.refused.length && copy("access_code", `${new_code} || '{"name": "${load.refused[0]}"}'`, `access_code_id = '${single[0]}'`)],
+      load.refused.length &&
+        copy("access_code", `${new_code} || '{"name": "${load.refused[0]}"}'`, `access_code_id = '${single[0]}'`)],
     ["a deleted code is there again", "exactly the deleted codes are gone",
-      `update access_code set gone_at = null, deletion_requested_at = null, held_code = code where ${code(`${created} and gone_at is not null`)}`],
+      `update access_code set gone_at = null, deletion_requested_at = null, held_code = code
+       where ${code(`${created} and gone_at is not null`)}`],
     ["a code is gone that nobody deleted", "exactly the deleted codes are gone",
       `update access_code set gone_at = as_of, held_code = null where ${code(set)}`],
     ["a step is still due", "no operation is unfinished",
@@ -63,10 +66,10 @@ export function damages({ prepared_ids, load_id, load }) {
     ["a lock does not store a code", "no operation is unfinished",
       `update access_code set held_code = null where ${code(set)}`],
     ["two codes of a lock have one PIN", "no lock has the same PIN twice at one time",
-      `update access_code t set code = other.code, held_code = other.code
-       from (select * from access_code where ${code(set)}) other
-       where t.access_code_id = (select access_code_id from access_code same where ${set.replaceAll(/\b(workspace_id|gone_at|first_held_at)\b/g, "same.$1")}
-         and same.device_id = other.device_id and same.access_code_id <> other.access_code_id limit 1)`],
+      `with pair as (select device_id, min(access_code_id::text)::uuid as first, max(access_code_id::text)::uuid as last
+         from access_code where ${set} group by device_id having count(*) > 1 limit 1)
+       update access_code t set code = other.code, held_code = other.code from pair, access_code other
+       where t.access_code_id = pair.first and other.access_code_id = pair.last`],
     ["the codes of a create_multiple have two PINs", "all locks of a create_multiple have one PIN",
       `update access_code set code = '00000', held_code = '00000' where access_code_id = '${shared[0]}'`],
     ["a server returns another PIN than the stored one", "the servers return what is stored",

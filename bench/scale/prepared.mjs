@@ -21,7 +21,12 @@ const SPAN = 2.6 * HOUR
 export const TRANSITIONS_OF = { native: 4, just_in_time: 7 }
 
 const iso = (instant) => new Date(instant).toISOString()
-const lock = (native) => ({ device_type: "august_lock", native_scheduling: native, supported_code_lengths: [8], max_active_codes_supported: null })
+const lock = (native) => ({
+  device_type: "august_lock",
+  native_scheduling: native,
+  supported_code_lengths: [8],
+  max_active_codes_supported: null,
+})
 
 /** Returns the time frame of the code in this place, from 0 to 1 in the order of its kind. */
 function frame_of(kind, place) {

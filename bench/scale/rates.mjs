@@ -25,7 +25,12 @@ const BACKLOG_LIMIT_MS = 300_000
 
 /** Transitions of a code of the backlog: start, end, begin and confirmation of the removal. */
 const TRANSITIONS_OF_CODE = 4
-const lock = { device_type: "august_lock", native_scheduling: true, supported_code_lengths: [8], max_active_codes_supported: null }
+const lock = {
+  device_type: "august_lock",
+  native_scheduling: true,
+  supported_code_lengths: [8],
+  max_active_codes_supported: null,
+}
 
 /** Runs the clients of one measurement in a thread of their own. Returns the requests per second. */
 async function rate_of(workerData) {

@@ -8,7 +8,10 @@ const WARM_UP_MS = 500
 let number = 0
 const requests = {
   get: () => encode("/access_codes/get", { access_code_id: ids[number++ % ids.length] }, api_key),
-  create: () => encode("/access_codes/create", { device_id: locks[number % locks.length], code: String(20_000_000 + number++) }, api_key),
+  create: () => {
+    const params = { device_id: locks[number % locks.length], code: String(20_000_000 + number++) }
+    return encode("/access_codes/create", params, api_key)
+  },
 }
 
 const begin = performance.now() + WARM_UP_MS
