@@ -5,6 +5,7 @@
 #   DATABASE_URL              an empty database to use. Default: a new PostgreSQL in a temporary directory, with durable settings
 #   PG_BIN_DIR                its programs
 #   LATCHKEY, LATCHKEY_BUILT  the program, as for the other scripts
+#   KEEP_LOGS                 a directory for the logs of the servers and of PostgreSQL
 #   PORT=7440                 the first of four ports: PostgreSQL, and three servers
 # The settings of the two parts are at the heads of scale.mjs and scale/rates.mjs.
 set -euo pipefail
@@ -33,6 +34,7 @@ finish() {
     [ ! -f "$file" ] || kill -9 "$(cat "$file")" 2>/dev/null || true
   done
   [ ! -d "$work/data" ] || as "'$bin/pg_ctl' -D '$work/data' -m immediate stop" >/dev/null 2>&1 || true
+  [ -z "${KEEP_LOGS:-}" ] || cp "$work"/*.log "$KEEP_LOGS"
   rm -rf "$work"
 }
 trap finish EXIT

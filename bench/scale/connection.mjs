@@ -70,7 +70,7 @@ export class Connection {
     this.close()
     if (!pending) return
     clearTimeout(pending.timer)
-    pending.reject(new Broken(cause, true))
+    pending.reject(new Broken(`port ${this.#port}: ${cause}`, true))
   }
 
   #receive(chunk) {

@@ -19,6 +19,8 @@ export class Server {
     this.port = Number(PORT) + 1 + place
     this.url = `http://127.0.0.1:${this.port}`
     this.log = join(WORK, `server-${place}.log`)
+    /** A text for each time that the process ended without being killed here. */
+    this.ends = []
   }
 
   /**
@@ -32,7 +34,13 @@ export class Server {
     closeSync(log)
     running.add(child)
     this.child = child
-    this.exited = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child))
+    this.exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve(signal ?? code))).then((how) => {
+      running.delete(child)
+      if (this.isKilled) return
+      this.ends.push(`the server on port ${this.port} ended by itself: ${how}`)
+      console.error(`${this.ends.at(-1)}\n${this.tail()}`)
+    })
+    this.isKilled = false
     const pidFile = join(WORK, `server-${this.place}.pid`)
     writeFileSync(pidFile, String(child.pid))
     this.exited.then(() => rmSync(pidFile, { force: true }))
@@ -59,6 +67,7 @@ export class Server {
 
   /** Kills the process, and waits until it is gone. */
   async kill() {
+    this.isKilled = true
     this.child.kill("SIGKILL")
     await within(10_000, "a killed server is gone", this.exited)
   }
@@ -68,9 +77,10 @@ export class Server {
     return readFileSync(this.log, "utf8").slice(-1000)
   }
 
-  /** Returns the lines of the log that report an error or a panic. */
+  /** Returns the lines of the log that report an error or a panic, and the ends that nobody requested. */
   errors() {
-    return readFileSync(this.log, "utf8").split("\n").filter((line) => /\bERROR\b|panic/.test(line))
+    const lines = readFileSync(this.log, "utf8").split("\n")
+    return [...lines.filter((line) => /\bERROR\b|panic/.test(line)), ...this.ends]
   }
 }
 
