@@ -1,9 +1,9 @@
-// Requests to the server at BASE_URL.
+// Requests to a server.
 import http from "node:http"
 
-// Creates a client with at most this many connections. `send` returns the status and the text of the response. `post`
-// sends a POST, which must succeed, and returns the parsed response.
-export function client(maxSockets = 4) {
+// Creates a client with at most this many connections, of the server at BASE_URL if no other is given. `send` returns the
+// status and the text of the response. `post` sends a POST, which must succeed, and returns the parsed response.
+export function client(maxSockets = 4, baseUrl = process.env.BASE_URL) {
   const agent = new http.Agent({ keepAlive: true, maxSockets })
 
   function send(path, body, apiKey, method = "POST") {
@@ -12,7 +12,7 @@ export function client(maxSockets = 4) {
     if (data) headers["content-type"] = "application/json"
     if (apiKey) headers.authorization = `Bearer ${apiKey}`
     return new Promise((resolve, reject) => {
-      const request = http.request(new URL(path, process.env.BASE_URL), { method, agent, headers }, (response) => {
+      const request = http.request(new URL(path, baseUrl), { method, agent, headers }, (response) => {
         const chunks = []
         response.on("data", (chunk) => chunks.push(chunk))
         response.on("end", () => resolve({ status: response.statusCode, text: () => Buffer.concat(chunks).toString() }))
