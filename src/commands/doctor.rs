@@ -123,7 +123,7 @@ fn private_database(config: &Config) -> Vec<Finding> {
 async fn database(url: &str) -> Vec<Finding> {
     let found = match postgres::inspect(url).await {
         Ok(found) => found,
-        Err(error @ postgres::DatabaseError::TransactionPooling) => {
+        Err(error @ (postgres::DatabaseError::TransactionPooling | postgres::DatabaseError::NoSession)) => {
             return vec![Finding::with_fix_in_text(error.to_string())];
         }
         Err(error) => {

@@ -50,6 +50,13 @@ pub enum DatabaseError {
     /// The URL is malformed, or the connection failed.
     #[error("cannot use the database: {0}")]
     Connect(#[from] sqlx::Error),
+    /// The connection was accepted, but no statement ran on it.
+    #[error(
+        "the database accepted the connection, but ran no statement within {} s: if PgBouncer is in front of it, raise its \
+         default_pool_size to the number of connections of all servers",
+        FIRST_STATEMENT_TIMEOUT.as_secs()
+    )]
+    NoSession,
     /// A connection pooler is in transaction mode.
     #[error(
         "the connection pooler of DATABASE_URL gives each transaction another session, and Latchkey needs a session: \
@@ -148,9 +155,7 @@ pub(crate) async fn inspect(url: &str) -> Result<Found, DatabaseError> {
     let options = options_of(url)?.application_name("latchkey doctor");
     let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    if is_transaction_pooling(&mut connection, &options).await? {
-        return Err(DatabaseError::TransactionPooling);
-    }
+    check_session(&mut connection, &options).await?;
     let version = sqlx::query_as(
         "select current_setting('server_version'), current_setting('server_version_num')::int,
                 coalesce(has_schema_privilege(current_schema(), 'create'), false),
@@ -275,20 +280,26 @@ pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseErr
         .statement_cache_capacity(256);
     // Migrations may take long: they run on a connection without timeouts.
     let mut connection = connect_patiently(&options).await?;
-    if is_transaction_pooling(&mut connection, &options).await? {
-        return Err(DatabaseError::TransactionPooling);
-    }
+    check_session(&mut connection, &options).await?;
     MIGRATIONS.run(&mut connection).await?;
     Ok(Pools::new(options, limits, Some(connection)))
 }
 
-/// Maximum time to wait for the second connection of [`is_transaction_pooling`].
+/// Maximum time to wait for the second connection of [`check_session`].
 const SECOND_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Returns true if a connection pooler gives each transaction another session of the database: a second connection then
-/// gets the session that the first one has just used. Without a second connection in time the result is false.
-async fn is_transaction_pooling(first: &mut PgConnection, options: &PgConnectOptions) -> sqlx::Result<bool> {
-    let first_session = session(first).await?;
+/// Maximum time for the first statement. A connection pooler accepts connections also if it has no session for them.
+const FIRST_STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks that the connection has a session of the database. A connection pooler may give each transaction another one:
+/// a second connection then gets the session that the first one has just used. Without a second connection in time,
+/// there is no such pooler.
+///
+/// # Errors
+/// [`DatabaseError::TransactionPooling`], [`DatabaseError::NoSession`], and those of the first connection.
+async fn check_session(first: &mut PgConnection, options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let first_session = tokio::time::timeout(FIRST_STATEMENT_TIMEOUT, session(first));
+    let first_session = first_session.await.map_err(|_| DatabaseError::NoSession)??;
     let second_session = async {
         let mut second = options.connect().await?;
         let session = session(&mut second).await?;
@@ -296,8 +307,8 @@ async fn is_transaction_pooling(first: &mut PgConnection, options: &PgConnectOpt
         Ok::<_, sqlx::Error>(session)
     };
     match tokio::time::timeout(SECOND_CONNECTION_TIMEOUT, second_session).await {
-        Ok(Ok(second_session)) => Ok(second_session == first_session),
-        Ok(Err(_)) | Err(_) => Ok(false),
+        Ok(Ok(second_session)) if second_session == first_session => Err(DatabaseError::TransactionPooling),
+        Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
     }
 }
 

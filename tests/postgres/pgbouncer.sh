@@ -8,7 +8,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 program=$(realpath "${LATCHKEY_BIN:-$root/target/debug/latchkey}")
 bin=${PG_BIN_DIR:-$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)}
-fail() { echo "FAILED: $*" >&2; exit 1; }
+work=$(mktemp -d)
+fail() { echo "FAILED: $*" >&2; cat "$work"/*.log "$work"/run/*.log >&2 || true; exit 1; }
 . "$root/.ci/programs.sh"
 if ! is_installed pgbouncer; then
   install_missing pgbouncer
@@ -17,7 +18,6 @@ if ! is_installed pgbouncer; then
 fi
 
 PATH=$PATH:/usr/sbin
-work=$(mktemp -d)
 chmod 755 "$work"
 mkdir "$work/run"
 # PostgreSQL and PgBouncer do not run as root.
@@ -30,12 +30,11 @@ fi
 server=
 stop() {
   if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; fi
-  if [ -f "$work/run/pgbouncer.pid" ]; then "${as_user[@]}" kill -INT "$(cat "$work/run/pgbouncer.pid")" 2>/dev/null; fi
+  if [ -f "$work/run/pgbouncer.pid" ]; then "${as_user[@]}" kill -TERM "$(cat "$work/run/pgbouncer.pid")" 2>/dev/null; fi
   "${as_user[@]}" "$bin/pg_ctl" -D "$work/run/data" -m immediate stop >/dev/null 2>&1
   rm -rf "$work"
 }
 trap 'stop || true' EXIT
-fail() { echo "FAILED: $*" >&2; cat "$work"/*.log "$work"/run/*.log >&2 || true; exit 1; }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 port=$(free_port)
@@ -44,7 +43,7 @@ port=$(free_port)
 "${as_user[@]}" "$bin/pg_ctl" -D "$work/run/data" -w -l "$work/run/postgres.log" \
   -o "-c listen_addresses='' -k $work/run -c fsync=off" start >/dev/null
 
-# Starts PgBouncer in a mode. A session of a client that disconnected is reset, which is PgBouncer's default.
+# Starts PgBouncer in a mode, with a number of sessions. A session of a client that disconnected is reset, which is PgBouncer's default.
 pgbouncer_in() {
   cat >"$work/run/pgbouncer.ini" <<END
 [databases]
@@ -55,7 +54,7 @@ listen_port = $port
 unix_socket_dir =
 auth_type = any
 pool_mode = $1
-default_pool_size = 30
+default_pool_size = $2
 logfile = $work/run/pgbouncer.log
 pidfile = $work/run/pgbouncer.pid
 END
@@ -64,18 +63,40 @@ END
 
 export DATABASE_URL=postgres://postgres@127.0.0.1:$port/postgres
 
-for mode in transaction statement; do
-  pgbouncer_in "$mode"
-  for command in serve doctor; do
-    if timeout 20 "$program" "$command" --port 0 >"$work/refused.log" 2>&1; then fail "$command succeeded in $mode mode"; fi
-    grep -q "pool_mode = session" "$work/refused.log" || fail "$command in $mode mode does not name the fix"
-  done
-  "${as_user[@]}" kill -INT "$(cat "$work/run/pgbouncer.pid")"
+stop_pgbouncer() {
+  "${as_user[@]}" kill -TERM "$(cat "$work/run/pgbouncer.pid")"
   for _ in $(seq 100); do [ -f "$work/run/pgbouncer.pid" ] || break; sleep 0.05; done
-  echo "ok: refused in $mode mode"
+}
+
+# A server and `doctor` must end soon, with an error that names the setting to change.
+refused() {
+  local command
+  for command in serve doctor; do
+    if timeout 20 "$program" "$command" --port 0 >"$work/refused.log" 2>&1; then fail "$command succeeded: $1"; fi
+    grep -q "$2" "$work/refused.log" || fail "$command does not name the fix: $1"
+  done
+  echo "ok: refused $1"
+}
+
+for mode in transaction statement; do
+  pgbouncer_in "$mode" 30
+  refused "in $mode mode" "pool_mode = session"
+  stop_pgbouncer
 done
 
-pgbouncer_in session
+pgbouncer_in session 1
+"$bin/psql" "$DATABASE_URL" -Atc "select pg_sleep(60)" >/dev/null 2>&1 &
+other=$!
+for _ in $(seq 100); do
+  [ "$("$bin/psql" -h "$work/run" -U postgres -Atc "select count(*) from pg_stat_activity where query like '%pg_sleep(60)'")" = 2 ] && break
+  sleep 0.05
+done
+refused "without a free session" "default_pool_size"
+kill "$other"
+wait "$other" 2>/dev/null || true
+stop_pgbouncer
+
+pgbouncer_in session 30
 "$program" doctor --port 0 >"$work/doctor.log" 2>&1 || fail "doctor fails in session mode"
 "$program" --port 0 >"$work/server.log" 2>&1 &
 server=$!
