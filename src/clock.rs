@@ -35,8 +35,8 @@ pub fn to_iso(instant: Timestamp) -> String {
 pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
 
 /// Parses an instant as JavaScript's `new Date()` parses ISO 8601: a date (`2026-03-01` or `2026-03`), or a date and a
-/// time of day after `T` or a space, with `Z`, with an offset with or without a colon, or without any. Without an
-/// offset the time is in UTC. Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the
+/// time of day after `T` or a space, with `Z`, with an offset with or without a colon, or with neither. With
+/// neither, the time is in UTC. Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the
 /// instant is outside the years 1 to 9999.
 ///
 /// Unlike JavaScript, rejects a year alone, dates that do not exist in the calendar, and dates in other formats than

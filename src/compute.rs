@@ -1,7 +1,7 @@
 //! Long computations that do not block the threads that serve requests.
 //!
-//! The runtime replaces the computing thread by another one meanwhile. At most one computation per core runs at a time,
-//! and one core is left free.
+//! Meanwhile, another thread takes the place of the computing thread. The number of computations at one time is the
+//! number of cores minus one, but at least one.
 
 use std::sync::LazyLock;
 use std::thread::available_parallelism;

@@ -303,7 +303,7 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match Unavailable::of(&error) {
             Some(unavailable) => {
-                tracing::warn!(cause = %error, "a request could not be served");
+                tracing::warn!(cause = %error, "the database could not run a statement");
                 Self::Unavailable(unavailable)
             }
             None => Self::Internal(error.into()),

@@ -23,8 +23,10 @@ const MAX_WAITING_LINES: usize = 4096;
 /// dropped.
 pub fn start(settings: &Settings) -> WorkerGuard {
     let requests = if settings.quiet { "error" } else { "info" };
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{REQUESTS}={requests}")));
+    let chosen = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
+    let filter = chosen
+        .and_then(|directives| EnvFilter::try_new(directives).ok())
+        .unwrap_or_else(|| EnvFilter::new(format!("warn,{REQUESTS}={requests}")));
     let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING_LINES);
     let (writer, guard) = lines.finish(std::io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

@@ -38,7 +38,7 @@ async function start(chosen) {
   const isOnPath = spawnSync('latchkey', ['--version']).status === 0
   const built = fileURLToPath(new URL('../../target/debug/latchkey', import.meta.url))
   const program = chosen || (isOnPath ? 'latchkey' : built)
-  const server = spawn(program, ['--ephemeral', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn(program, ['--ephemeral', '--port', '0', '--quiet'], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(server, 'spawn').catch(() => fail(chosen ? `LATCHKEY_BIN is not a program: ${chosen}` : NOT_FOUND))
   for await (const line of createInterface({ input: server.stdout })) {
     if (!line.startsWith('ready on ')) continue

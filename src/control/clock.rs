@@ -1,6 +1,6 @@
 //! `/_emulator/clock*`: reads, holds, runs and moves the clock of a workspace.
 //!
-//! A move runs all steps that fall due up to its target, each at its own instant. The response is sent when all of them
+//! A move takes all steps that are due up to its target, each at its own instant. The response is sent when all of them
 //! are done.
 
 use super::{Control, NoParameters};

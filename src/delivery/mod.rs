@@ -206,8 +206,8 @@ impl Workers {
     }
 }
 
-/// Returns those of these webhooks whose workers can start now, beside the running workers of these workspaces. A
-/// workspace gets no further worker while it has as many as are free: the others always get one too.
+/// Returns the webhooks of `due` whose workers can start now. `running` has a workspace id for each running worker. A
+/// workspace gets a further worker only while it has fewer than are free, so that one workspace does not take all.
 fn startable(due: &[Planned], running: Vec<Uuid>) -> Vec<Uuid> {
     let mut free = MAX_WORKERS.saturating_sub(running.len());
     let mut workers: HashMap<Uuid, usize> = HashMap::new();

@@ -168,11 +168,11 @@ impl Run {
     pub(crate) fn new(
         simulation: &Simulation<'_>,
         codes: &[AccessCode],
-        (pace, takes_part): Phase<'_>,
+        (pace, selects): Phase<'_>,
         until: impl Fn(&LockedDevice) -> Timestamp,
         stop_when: StopWhen,
     ) -> Self {
-        let takes_part: Vec<bool> = codes.iter().map(takes_part).collect();
+        let takes_part: Vec<bool> = codes.iter().map(selects).collect();
         let context = |locked: &&LockedDevice| {
             (locked.device.device_id, (pace.lock(locked), until(locked), locked.device.ordinal))
         };
@@ -185,7 +185,7 @@ impl Run {
             blocked: codes
                 .iter()
                 .zip(&takes_part)
-                .filter(|(code, takes_part)| **takes_part && code.blocked_on().is_some())
+                .filter(|(code, is_selected)| **is_selected && code.blocked_on().is_some())
                 .count(),
             takes_part,
             steps: Steps::default(),

@@ -80,8 +80,8 @@ impl Item for CreateCommand {
 pub struct Created {
     pub code: AccessCode,
     pub device: DeviceSummary,
-    /// Action attempt to program the code. It is stored for a single code, and for every code if the workspace has rate
-    /// limits, because these count the stored attempts.
+    /// Action attempt to program the code. It is stored for a code of `create`. For a code of `create_multiple` it is
+    /// stored only if the workspace has rate limits, because these count the stored attempts.
     pub attempt: NewActionAttempt,
 }
 

@@ -177,7 +177,7 @@ async fn connect(
     Ok(work)
 }
 
-/// Returns the devices that the login brings, without inserting them. None if the client accepts no locks.
+/// Returns the devices that the login adds, without inserting them. Empty if the account accepts no locks.
 async fn new_devices(
     work: &mut UnitOfWork,
     account: &ConnectedAccount,
@@ -201,7 +201,9 @@ async fn new_devices(
             ..LockSpec::of_type(provider.device_type)
         };
         let placed = (brand, first_ordinal.saturating_add(index));
-        let device = spec.device((workspace_id, &ids), placed, (account_id, None), (work.now, work.machine_now))?;
+        // The new account is connected.
+        let (disconnected_since, now) = (None, (work.now, work.machine_now));
+        let device = spec.device((workspace_id, &ids), placed, (account_id, disconnected_since), now)?;
         let (account, ids) = (account.fields(), ids.clone());
         Ok(LockedDevice { device, settings, ids, access_code_ordinal: 0, account, backups: 0 })
     };

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Creates a workspace that belongs to a person, without devices. Its clock and settings are those of the server.
-/// Without an organization, it gets that of the person's other workspaces, or a new one if they have none. If they have
-/// several, it gets none.
+/// Without an organization, it gets the organization of the person's other workspaces. If these have no organization,
+/// it gets a new one. If they have several different ones, it gets none.
 ///
 /// # Errors
 /// [`Error::Unauthorized`] if the person was deleted meanwhile.

@@ -140,8 +140,8 @@ pub(crate) async fn finish_restore(app: &App, workspace: &Workspace, mut tx: Tra
     Ok(settings.clock.now(machine_now()))
 }
 
-/// Returns the document of a snapshot, or of the current workspace if `snapshot_id` is `None`, between two texts: the
-/// start and the end of the response that contains it.
+/// Returns a response with the document of a snapshot, or of the current workspace if `snapshot_id` is `None`. The two
+/// texts are the start and the end of the response, before and after the document.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].

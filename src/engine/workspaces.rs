@@ -232,7 +232,8 @@ pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, duration: Opt
 }
 
 /// Returns the seed for a workspace that has none of its own; `None` if the server has no seed. The seed is derived
-/// from the seed of the server and the chosen workspace id, or else the number of such workspaces created before.
+/// from the seed of the server and the chosen workspace id. Without a chosen id, it is derived from the number of
+/// workspaces that were created in this way before.
 async fn seed_of_server(
     tx: &mut PgConnection,
     config: &Settings,

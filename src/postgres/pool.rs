@@ -182,7 +182,8 @@ impl Pool {
         };
         let permit = self.permit(Arc::clone(&self.0.slots)).await?;
         #[expect(clippy::disallowed_methods, reason = "this function is the replacement")]
-        let acquired = self.while_responding(self.0.connections.acquire()).await;
+        // Boxed, because the future is large and a part of each handler.
+        let acquired = self.while_responding(Box::pin(self.0.connections.acquire())).await;
         let inner = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
             // There is a permit for each connection, so only opening the connection can have timed out.
             sqlx::Error::PoolTimedOut => not_responding(),

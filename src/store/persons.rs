@@ -66,8 +66,8 @@ pub(crate) async fn exists(pool: &Pool, person_id: Uuid) -> Result<bool> {
 
 /// Deletes a person who has no workspaces left.
 pub(crate) async fn delete_without_workspaces(tx: &mut PgConnection, person_id: Uuid) -> Result<()> {
-    // A statement of its own: after the wait for transactions that give the person another workspace, the next
-    // statement sees that workspace.
+    // Two statements: the first waits for transactions that give the person another workspace. The second begins after
+    // them, so it sees that workspace.
     sqlx::query!("select person_id from person where person_id = $1 for update", person_id)
         .fetch_optional(&mut *tx)
         .await?;

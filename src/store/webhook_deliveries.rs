@@ -23,6 +23,7 @@ pub(super) fn push_insert(query: &mut QueryBuilder<Postgres>, events: &'static s
                 e.workspace_id, w.webhook_id, e.event_id, e.sequence, ",
     );
     query.push_bind(DUE_AT_ONCE).push(" from ").push(events);
+    // `offset 0` keeps PostgreSQL from merging the look-up into the outer query.
     query.push(
         " e cross join lateral (select webhook_id, event_types from webhook where workspace_id = e.workspace_id offset 0) w
          where w.event_types && array[",

@@ -289,6 +289,8 @@ fn server_of_an_ordinary_user_needs_an_entry_in_etc_passwd() {
         fs::create_dir(&directory).unwrap();
         std::os::unix::fs::chown(&directory, Some(uid), Some(uid)).unwrap();
         let mut command = Program::command(&program, &directory);
+        // The user may have no directory for downloaded programs.
+        command.env("LATCHKEY_CACHE_DIR", directory.join("cache"));
         command.current_dir("/").uid(uid).gid(uid);
         let mut latchkey = Program(command.spawn().unwrap());
         assert_eq!(latchkey.is_ready(), has_name, "user {uid}");

@@ -18,6 +18,7 @@ start_mirror "$work/mirror.log"
 
 echo "a new Debian with gcc"
 "$root/.ci/debian" "$system" gcc libc6-dev ca-certificates
+echo "127.0.0.1 localhost" >"$system/etc/hosts"
 git clone --quiet "$root" "$system/latchkey"
 cp /etc/resolv.conf "$system/etc/resolv.conf"
 mkdir -p "$system/rust" "$system/cargo/registry"

@@ -1,7 +1,7 @@
 //! `/connect_webviews/view`: the page of a connect webview, on which a user chooses a provider and logs in. It consists
 //! of plain forms and links, and needs no script.
 //!
-//! As at Seam, the page is not part of the contract. The secret in its URL is its only credential.
+//! As with Seam, the page is not part of the contract. The secret in its URL is its only credential.
 
 mod pages;
 

@@ -58,7 +58,7 @@ pub(super) struct CreateBatch {
 pub(super) struct PendingCode {
     /// Action attempt to program the code.
     attempt: NewActionAttempt,
-    /// True if the attempt is stored: for a single code, and for every code if the workspace has rate limits.
+    /// True if the attempt is stored: see [`Created::attempt`].
     keeps_attempt: bool,
     /// True if the lock confirms at once, because the request waits for it.
     is_immediate: bool,
@@ -242,6 +242,7 @@ impl CreateBatch {
         };
         let (assigned, key) = match command.linking {
             None => {
+                // With a key of the request, the code shares its PIN with the other codes of that key.
                 let code = linked::assign_one(&first.device, &self.reservations, &pin_request, &mut draw)?;
                 (vec![Assigned { code, is_shared: true }], params.common_code_key.clone())
             }

@@ -72,8 +72,8 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// Returns the signal that stops the server. The fast shutdown of PostgreSQL writes everything to disk, the
-    /// immediate shutdown nothing.
+    /// Returns the signal that stops the server. SIGINT is the fast shutdown of PostgreSQL, which writes everything to
+    /// disk. SIGQUIT is the immediate shutdown, which writes nothing.
     fn stop_signal(self) -> Signal {
         match self {
             Self::Persistent => Signal::INT,

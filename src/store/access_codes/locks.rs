@@ -40,8 +40,8 @@ impl LockedRow {
     }
 }
 
-/// Column for a `select` of devices `a`, after those of the device: the [`AccountFields`] of its account; null if they
-/// are empty. The account is not locked: a change of its metadata concerns no decision.
+/// Column to append to the columns of the device in a `select` of devices `a`: the [`AccountFields`] of its account, or
+/// null if they are empty. The row of the account is not locked, because no decision depends on these fields.
 pub(super) const OF_ACCOUNT: &str =
     ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
       from connected_account v where v.connected_account_id = a.connected_account_id

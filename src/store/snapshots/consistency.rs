@@ -118,13 +118,14 @@ impl Consistency {
                 let value = row[counter.column].as_u64().unwrap_or(u64::MAX);
                 values.push((row[table.key].as_str().and_then(id).unwrap_or_default(), value));
             }
-            let owners = counter.counted.iter().filter(|(of, _)| *of == table.name);
-            for owner in owners.filter_map(|(_, owner)| owner(row)).filter_map(id) {
+            // A row of a counted table counts for the row that has the counter.
+            let owners = counter.counted.iter().filter(|(counted_table, _)| *counted_table == table.name);
+            for owner in owners.filter_map(|(_, owner_of)| owner_of(row)).filter_map(id) {
                 *counted.entry(owner).or_default() += 1;
             }
         }
-        for ((_, of), rows) in WORKSPACE_COUNTERS.iter().zip(&mut self.rows) {
-            *rows += u64::from(*of == table.name);
+        for ((_, counted_table), rows) in WORKSPACE_COUNTERS.iter().zip(&mut self.rows) {
+            *rows += u64::from(*counted_table == table.name);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(crate) async fn restore_document(
     restore(tx, workspace_id, document, columns, machine_now).await.map_err(rejection)
 }
 
-/// Does the work of [`restore_document`], with the errors of the database as they are.
+/// Does the work of [`restore_document`]. Errors of the database are returned unchanged.
 async fn restore(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -69,7 +69,7 @@ async fn restore(
     let existing_devices = workspaces::lock_devices(tx, workspace_id).await?;
     let existing_webhooks = webhook_deliveries::delete_all(tx, workspace_id).await?;
     // Rows of most tables are deleted and inserted again. Those of others stay in place and are updated, see
-    // [`Table::is_locked`]; only those that are not in the document are deleted.
+    // [`Table::updates_in_place`]; only those that are not in the document are deleted.
     for table in TABLES.iter().rev().filter(|table| !table.updates_in_place) {
         let delete = format!("delete from {} where workspace_id = $1", table.name);
         sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;

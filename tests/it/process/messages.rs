@@ -3,13 +3,23 @@
 use super::{Latchkey, command};
 use crate::messages::check_text;
 use std::fmt::Write as _;
+use std::process::Command;
+
+/// Returns a command without the variables of this machine, which would change its texts.
+fn plain_command(arguments: &[&str]) -> Command {
+    let mut command = command(arguments);
+    for name in ["PG_BIN_DIR", "LATCHKEY_OFFLINE", "LATCHKEY_POSTGRES_MIRROR", "LATCHKEY_CACHE_DIR"] {
+        command.env_remove(name);
+    }
+    command
+}
 
 #[test]
 fn help_of_each_command() {
     let mut text = String::new();
     let commands = ["serve", "health", "doctor", "exec", "attach", "env", "reset", "completion"];
     for arguments in [vec!["--help"]].into_iter().chain(commands.map(|command| vec![command, "--help"])) {
-        let output = command(&arguments).env_remove("PG_BIN_DIR").output().unwrap();
+        let output = plain_command(&arguments).output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         // These have the options of the program, which are in the text already.
         let has_same_options = ["serve", "doctor", "exec", "attach"].contains(&arguments[0]);
@@ -40,7 +50,7 @@ fn settings_that_are_wrong_are_refused_with_a_fix() {
         &["--pg-bin-dir", "/no/such/directory"],
         &["help-me"],
     ] {
-        let output = command(arguments).output().unwrap();
+        let output = plain_command(arguments).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         writeln!(text, "$ latchkey {}\n{}", arguments.join(" "), String::from_utf8(output.stderr).unwrap()).unwrap();
     }
