@@ -5,6 +5,7 @@ pub(crate) mod health;
 mod metrics;
 
 use self::health::LastEvaluation;
+use self::metrics::LastBacklog;
 use crate::api::{self, edge};
 use crate::engine::app::App;
 use crate::engine::{scheduler, workspaces};
@@ -49,7 +50,7 @@ pub fn router(app: App) -> Router {
         .fallback(edge::fallback)
         .layer(cors());
     Router::new()
-        .route("/metrics", any(metrics))
+        .route("/metrics", any(metrics).layer(Extension(Arc::new(LastBacklog::default()))))
         .merge(control_plane)
         .merge(api::connect_webviews::view::router())
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
@@ -111,11 +112,15 @@ async fn ready(State(app): State<App>, method: Method) -> Response {
     health::readiness(&app).await.into_response()
 }
 
-async fn metrics(State(app): State<App>, method: Method) -> Response {
+async fn metrics(
+    State(app): State<App>,
+    Extension(last_backlog): Extension<Arc<LastBacklog>>,
+    method: Method,
+) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
         return only_get().await.into_response();
     }
-    metrics::response(&app).await
+    metrics::response(&app, &last_backlog).await
 }
 
 async fn only_get() -> Error {

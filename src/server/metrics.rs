@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Media type of the text format.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,7 +28,16 @@ const OVERDUE_THRESHOLD: TimeDelta = TimeDelta::seconds(1);
 type FloatGauge = Gauge<f64, AtomicU64>;
 type GaugeByPool = Family<[(&'static str, &'static str); 1], Gauge>;
 
+/// Maximum age of a cached backlog.
+const CACHE_TTL: TimeDelta = TimeDelta::seconds(1);
+
+/// Cache of the last backlog, and the time when it was read; `None`: the database did not respond. Concurrent requests
+/// share one reading, so that they do not take connections from the scheduler.
+#[derive(Debug, Default)]
+pub(crate) struct LastBacklog(Mutex<Option<(Timestamp, Option<Backlog>)>>);
+
 /// Work that waits in the database, of all processes that use it.
+#[derive(Clone, Copy, Debug)]
 struct Backlog {
     due_access_codes: i64,
     overdue_access_codes: i64,
@@ -37,16 +47,12 @@ struct Backlog {
 }
 
 /// Returns all metrics. The values of the database are missing while it is away.
-pub(crate) async fn response(app: &App) -> Response {
+pub(crate) async fn response(app: &App, last: &LastBacklog) -> Response {
     let now = machine_now();
     let mut registry = Registry::with_prefix("latchkey");
     app.metrics.register(&mut registry);
     register_process(app, now, &mut registry);
-    let backlog = if app.pool.is_responding().await {
-        tokio::time::timeout(BACKLOG_TIMEOUT, backlog(app, now)).await.ok().and_then(Result::ok)
-    } else {
-        None
-    };
+    let backlog = cached_backlog(app, last).await;
     gauge(&mut registry, "database_up", "1 if the database responds", i64::from(backlog.is_some()));
     if let Some(backlog) = backlog {
         register_backlog(&backlog, now, &mut registry);
@@ -56,6 +62,24 @@ pub(crate) async fn response(app: &App) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => crate::error::Error::Internal(error.into()).into_response(),
     }
+}
+
+/// Returns the backlog, read within the last second; `None`: the database did not respond.
+async fn cached_backlog(app: &App, last: &LastBacklog) -> Option<Backlog> {
+    let mut last = last.0.lock().await;
+    let now = machine_now();
+    if let Some((read_at, backlog)) = *last
+        && (TimeDelta::zero()..CACHE_TTL).contains(&(now - read_at))
+    {
+        return backlog;
+    }
+    let found = if app.pool.is_responding().await {
+        tokio::time::timeout(BACKLOG_TIMEOUT, backlog(app, now)).await.ok().and_then(Result::ok)
+    } else {
+        None
+    };
+    *last = Some((now, found));
+    found
 }
 
 async fn backlog(app: &App, now: Timestamp) -> Result<Backlog> {

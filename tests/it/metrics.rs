@@ -87,8 +87,9 @@ fn metrics_have_the_backlog_and_connections_while_the_database_responds() {
         }
         assert_eq!(found[&format!("build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], "1");
 
+        let server = new_server();
         server.pool.close().await;
-        let found = metrics(&router).await;
+        let found = metrics(&server::router(server)).await;
         assert_eq!(found["database_up"], "0");
         assert!(of_database.iter().all(|name| !found.contains_key(*name)), "{found:#?}");
     });
