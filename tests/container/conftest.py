@@ -1,5 +1,6 @@
 """Containers for the tests: they are started in the engine that check.sh prepared, and removed after each test."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -163,3 +164,18 @@ def requests_served(url, path):
     status, found = request(f"{url}/_emulator/requests?path={path}")
     assert status == 200, found
     return len(found["requests"])
+
+
+def requests_served_by_each(url, number):
+    """Sends a number of requests on one connection to the proxy at a URL. Returns how many each Latchkey has in its log.
+
+    nginx distributes the requests of one connection in turn, but requests of the proxy's own health check take turns too: so
+    the numbers are only nearly equal.
+    """
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    for _ in range(number):
+        connection.request("GET", f"/devices/get?device_id={LOCK}", headers={"Authorization": f"Bearer {SANDBOX_KEY}"})
+        assert json.loads(connection.getresponse().read())["ok"]
+    served = [requests_served(latchkey, "/devices/get") for _, latchkey in containers("latchkey")]
+    assert sum(served) == number
+    return served

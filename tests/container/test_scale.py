@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from conftest import LOCK, ROOT, SANDBOX_KEY, Compose, containers, request, requests_served, run
+from conftest import LOCK, ROOT, SANDBOX_KEY, Compose, containers, request, requests_served_by_each, run
 
 URL = "http://127.0.0.1:7326"
 SCALE = ["compose.scale.yaml", "tests/container/engine.yaml"]
@@ -19,13 +19,9 @@ def three_latchkeys():
         yield
 
 
-def test_proxy_distributes_the_requests_of_one_connection_in_turn():
-    # nginx counts in each of its processes, and a connection stays with one process.
-    connection = http.client.HTTPConnection("127.0.0.1", 7326, timeout=30)
-    for _ in range(30):
-        connection.request("GET", f"/devices/get?device_id={LOCK}", headers={"Authorization": f"Bearer {SANDBOX_KEY}"})
-        assert json.loads(connection.getresponse().read())["ok"]
-    assert [requests_served(url, "/devices/get") for _, url in containers("latchkey")] == [10, 10, 10]
+def test_proxy_distributes_the_requests_of_one_connection():
+    served = requests_served_by_each(URL, 30)
+    assert len(served) == 3 and min(served) >= 5, served
 
 
 def test_proxy_keeps_the_host_by_which_the_client_came():
@@ -38,10 +34,10 @@ def test_proxy_sends_an_event_of_a_stream_at_once():
     connection.request("GET", "/_emulator/stream", headers={"Authorization": f"Bearer {SANDBOX_KEY}"})
     stream = connection.getresponse()
     assert stream.status == 200
-    # The stream has the events that its own Latchkey records. Of three requests on one connection, it gets one.
+    # The stream has the events that its own Latchkey records. Of nine requests on one connection, it gets about three.
     sender = http.client.HTTPConnection("127.0.0.1", 7326, timeout=30)
     headers = {"Authorization": f"Bearer {SANDBOX_KEY}", "Content-Type": "application/json"}
-    for number in range(3):
+    for number in range(9):
         sender.request("POST", "/access_codes/create", json.dumps({"device_id": LOCK, "name": str(number)}), headers)
         assert json.loads(sender.getresponse().read())["ok"]
     assert any(b"access_code.created" in line for line in iter(stream.readline, b""))
