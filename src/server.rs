@@ -1,5 +1,7 @@
 //! The server: router, middleware, start and stop.
 
+mod api_reference;
+mod console;
 pub mod fixtures;
 pub(crate) mod health;
 mod metrics;
@@ -47,12 +49,15 @@ pub fn router(app: App) -> Router {
         .merge(health)
         .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
         .merge(contract)
+        .route("/", any(console::root))
         .fallback(edge::fallback)
         .layer(cors());
     Router::new()
         .route("/metrics", any(metrics).layer(Extension(Arc::new(LastBacklog::default()))))
         .merge(control_plane)
         .merge(api::connect_webviews::view::router())
+        .merge(console::router())
+        .merge(api_reference::router())
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(with_cors)

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderName, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -27,6 +27,10 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Header of a request that only observes: no HTTP fault is applied to it, and it is not in the request log. So the
+/// console does not change what it shows.
+pub(crate) const OBSERVER: HeaderName = HeaderName::from_static("latchkey-observer");
 
 /// One request as a handler receives it: checked against the contract, and with its caller.
 pub struct Call<I, S = Caller> {
@@ -74,6 +78,7 @@ impl Routes {
             let handler = handler.clone();
             async move {
                 let mut pending = new_log_entry(&request, Cow::Borrowed(path));
+                let is_observer = request.headers().contains_key(OBSERVER);
                 let deadline = app.config.request_timeout;
                 let cause = pending.entry.cause.clone();
                 let handling = cause.scope(handle(&app, path, request, handler, &mut pending));
@@ -82,7 +87,9 @@ impl Routes {
                     Ok(result) => result.into_json_response().await,
                     Err(error) => error.into(),
                 };
-                app.request_log.record(pending, response.status.as_u16(), &response.body);
+                if !is_observer {
+                    app.request_log.record(pending, response.status.as_u16(), &response.body);
+                }
                 response.into_response()
             }
         };
@@ -156,6 +163,7 @@ where
     let body = receive(app.config.body_limit, body).await;
     pending.entry.body = body.as_ref().ok().map(|body| CapturedBody::copy(body));
     if let Some(workspace) = workspace.as_ref().filter(|workspace| workspace.has_http_faults)
+        && !parts.headers.contains_key(OBSERVER)
         && let Some(injected) =
             http_faults::applied_fault(app, workspace, parts.method.as_str(), parts.uri.path()).await?
     {

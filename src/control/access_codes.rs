@@ -1,5 +1,9 @@
 //! `/_emulator/access_codes/*`: injects errors and warnings that the emulation itself does not cause, and runs steps by
-//! hand.
+//! hand. Lists codes with what the lock stores and the next step.
+
+mod list;
+
+pub(super) use self::list::{count, list};
 
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;

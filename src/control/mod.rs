@@ -92,6 +92,8 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/snapshots/delete", snapshots::delete)
         .add_response("/_emulator/snapshots/export", snapshots::export)
         .add(snapshots::IMPORT, snapshots::import)
+        .add("/_emulator/access_codes/list", access_codes::list)
+        .add("/_emulator/access_codes/count", access_codes::count)
         .add("/_emulator/access_codes/add_error", access_codes::add_error)
         .add("/_emulator/access_codes/add_warning", access_codes::add_warning)
         .add("/_emulator/access_codes/clear", access_codes::clear)

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 /// Idle time after which a keep-alive comment is sent.
@@ -27,7 +28,15 @@ const BUFFER: usize = 16;
 pub(super) struct Listen {
     #[serde(default)]
     unauthenticated: bool,
+    max_per_second: Option<f64>,
 }
+
+/// Duration of the periods in which the messages are counted for `max_per_second`.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Time for which a stream with `max_per_second` waits when it has read all messages, so that messages are read together
+/// and not each of them wakes a task. The request log buffers what many requests add meanwhile.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// Sends requests and events until the client disconnects or the server stops.
 pub(super) async fn listen(
@@ -39,9 +48,11 @@ pub(super) async fn listen(
     // The id of another process's message is unknown here. In that case all stored requests are sent.
     let last = last.map(|id| call.app.request_log.number_of(id).unwrap_or(0));
     let (sender, mut events) = channel(BUFFER);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the contract limits it")]
+    let max_per_second = call.input.max_per_second.map(|number| number as u32);
     let app = call.app;
     tokio::spawn(async move {
-        let mut stream = EventStream { app: app.clone(), workspace_id, last: 0, sender };
+        let mut stream = EventStream { app: app.clone(), workspace_id, max_per_second, sent: 0, last: 0, sender };
         tokio::select! {
             // Returns only when the client has disconnected, so the result is not needed.
             _ = stream.run(messages, last) => {}
@@ -56,6 +67,10 @@ pub(super) async fn listen(
 struct EventStream {
     app: App,
     workspace_id: Option<Uuid>,
+    /// Maximum number of messages in a [`PERIOD`]; `None`: unlimited.
+    max_per_second: Option<u32>,
+    /// Number of messages in this period.
+    sent: u32,
     /// Number of the last request that was sent, or skipped because it belongs to another workspace.
     last: u64,
     sender: Sender<Event>,
@@ -71,24 +86,51 @@ impl EventStream {
                 self.request(&entry).await?;
             }
         }
+        let mut period_end = Instant::now() + PERIOD;
         loop {
             let message = tokio::select! {
                 message = messages.recv() => message,
                 () = self.sender.closed() => return None,
             };
-            match message {
-                Ok(StreamMessage::Request(entry)) => self.request(&entry).await?,
-                Ok(StreamMessage::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
-                    let data = serde_json::to_value(EventBody::from(EventRow::from((*event).clone()))).ok()?;
-                    self.message(None, "event", &data).await?;
-                }
-                Ok(StreamMessage::Event(_)) => {}
-                // The client reads too slowly. The number includes messages of other workspaces.
-                Err(RecvError::Lagged(missed)) => {
+            self.pass_on(message).await?;
+            let Some(limit) = self.max_per_second else { continue };
+            if Instant::now() >= period_end {
+                (self.sent, period_end) = (0, Instant::now() + PERIOD);
+            }
+            if self.sent >= limit {
+                self.pause(period_end).await?;
+                // What was added meanwhile is neither read nor converted, so that a busy server has no work with it.
+                let missed = messages.len();
+                messages = messages.resubscribe();
+                if missed > 0 {
                     self.message(None, "missed", &json!({ "missed": missed })).await?;
                 }
-                Err(RecvError::Closed) => return None,
+            } else if messages.is_empty() {
+                self.pause(Instant::now() + PAUSE).await?;
             }
+        }
+    }
+
+    /// Waits until an instant. Returns `None` if the client disconnects.
+    async fn pause(&self, until: Instant) -> Option<()> {
+        tokio::select! {
+            () = sleep_until(until) => Some(()),
+            () = self.sender.closed() => None,
+        }
+    }
+
+    /// Sends what belongs to the workspace. Returns `None` if the client has disconnected.
+    async fn pass_on(&mut self, message: Result<StreamMessage, RecvError>) -> Option<()> {
+        match message {
+            Ok(StreamMessage::Request(entry)) => self.request(&entry).await,
+            Ok(StreamMessage::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
+                let data = serde_json::to_value(EventBody::from(EventRow::from((*event).clone()))).ok()?;
+                self.message(None, "event", &data).await
+            }
+            Ok(StreamMessage::Event(_)) => Some(()),
+            // The client reads too slowly. The number includes messages of other workspaces.
+            Err(RecvError::Lagged(missed)) => self.message(None, "missed", &json!({ "missed": missed })).await,
+            Err(RecvError::Closed) => None,
         }
     }
 
@@ -107,6 +149,7 @@ impl EventStream {
     }
 
     async fn message(&mut self, id: Option<&str>, event: &str, data: &Value) -> Option<()> {
+        self.sent += 1;
         let message = id.map_or_else(Event::default, |id| Event::default().id(id));
         // Serialized JSON contains no line breaks, which would split the message.
         self.sender.send(message.event(event).data(data.to_string())).await.ok()

@@ -3,7 +3,7 @@
 pub(crate) mod lifecycle;
 
 use self::lifecycle::rare_fields::{Condition, Failure};
-use self::lifecycle::{CodeState, Window};
+use self::lifecycle::{CodeState, Status, Window};
 use super::daylight_saving;
 use super::device::DeviceSummary;
 use super::device::brands::Brand;
@@ -87,6 +87,21 @@ impl AccessCode {
     /// Returns the PIN; `None` until the provider has assigned it.
     pub fn known_code(&self) -> Option<&str> {
         (!self.state.rare_fields.awaits_code).then_some(&self.state.requested.code)
+    }
+
+    /// Returns Seam's `status` of the managed code on `device`.
+    pub fn status(&self, device: &DeviceSummary) -> Status {
+        if device.health.account_disconnected_at.is_some() {
+            return Status::Unknown;
+        }
+        self.state.status(device.brand.recreates_on_update)
+    }
+
+    /// Returns true if [`Self::errors`] contains an error of the code itself, not only of its device or its account.
+    pub fn has_own_errors(&self) -> bool {
+        let rare_fields = &self.state.rare_fields;
+        let is_reverted = rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured);
+        is_reverted || rare_fields.failure.is_some() || !rare_fields.errors.is_empty()
     }
 
     /// Returns the errors of the code, followed by those of its device and its connected account.

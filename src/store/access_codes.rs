@@ -186,6 +186,12 @@ pub struct Filter<'a> {
     pub access_code_ids: Option<&'a [Uuid]>,
     /// Only codes on this device.
     pub device_id: Option<Uuid>,
+    /// Only codes on these devices.
+    pub device_ids: Option<&'a [Uuid]>,
+    /// Only ongoing codes, and codes that start before this instant.
+    pub starts_before: Option<Timestamp>,
+    /// Only ongoing codes, codes that end after this instant, and codes that are still on the lock.
+    pub ends_after: Option<Timestamp>,
     /// Only codes with this PIN.
     pub code: Option<&'a str>,
     /// Only codes on devices of accounts of the customer with this key. Without ids, no code that is gone is returned.
@@ -274,6 +280,9 @@ fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Po
     if let Some(device_id) = filter.device_id {
         query.push(" and a.device_id = ").push_bind(device_id);
     }
+    if let Some(device_ids) = filter.device_ids {
+        query.push(" and a.device_id = any(").push_bind(device_ids.to_vec()).push(")");
+    }
     push_conditions(&mut query, filter);
     query
 }
@@ -327,6 +336,12 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
     if !filter.include_gone {
         query.push(" and a.gone_at is null");
+    }
+    if let Some(before) = filter.starts_before {
+        query.push(" and (a.starts_at is null or a.starts_at < ").push_bind(before).push(")");
+    }
+    if let Some(after) = filter.ends_after {
+        query.push(" and (a.ends_at is null or a.held_code is not null or a.ends_at > ").push_bind(after).push(")");
     }
     if let Some(code) = filter.code {
         query.push(" and a.code = ").push_bind(code.to_owned());

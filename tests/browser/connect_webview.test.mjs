@@ -4,54 +4,24 @@
 import assert from "node:assert/strict"
 import http from "node:http"
 import { after, before, test } from "node:test"
-import { SeamHttp } from "@seamapi/http"
-import { chromium } from "playwright-core"
+import { closeBrowser, DESKTOP, newWorkspace, openBrowser, TELEPHONE, withPage as withAnyPage } from "./browser.mjs"
 
-const { BASE_URL, CHROMIUM } = process.env
-
-const DESKTOP = { viewport: { width: 1280, height: 800 } }
-const TELEPHONE = { viewport: { width: 360, height: 640 }, deviceScaleFactor: 3, isMobile: true, hasTouch: true }
 const WITHOUT_SCRIPTS = { ...DESKTOP, javaScriptEnabled: false }
 
-let browser
-before(async () => {
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] })
-})
-after(() => browser?.close())
+before(openBrowser)
+after(closeBrowser)
 
-/** Creates a workspace, and returns a client of the SDK for it. */
-async function newWorkspace() {
-  const response = await fetch(`${BASE_URL}/_emulator/workspaces/create`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: "{}",
-  })
-  const { api_key: apiKey } = await response.json()
-  return new SeamHttp({ apiKey, endpoint: BASE_URL })
-}
-
-/** Runs a test with a new page of the browser. Checks that it reported no problem and loaded nothing but documents. */
-async function withPage(options, run) {
-  const context = await browser.newContext(options)
-  context.setDefaultTimeout(10_000)
-  try {
-    const page = await context.newPage()
-    const problems = []
-    page.on("pageerror", (error) => problems.push(String(error)))
-    page.on("console", (message) => {
-      // The browser reports each response with an error status in its console, also those that a test expects.
-      const isStatus = message.text().includes("Failed to load resource")
-      if (message.type() === "error" && !isStatus) problems.push(message.text())
-    })
+/** Runs a test with a new page. Checks that it loaded nothing but documents. */
+function withPage(options, run) {
+  return withAnyPage(options, async (page) => {
+    const loaded = []
     page.on("request", (request) => {
       const isIcon = request.url().endsWith("/favicon.ico")
-      if (request.resourceType() !== "document" && !isIcon) problems.push(`request for ${request.url()}`)
+      if (request.resourceType() !== "document" && !isIcon) loaded.push(request.url())
     })
     await run(page)
-    assert.deepEqual(problems, [])
-  } finally {
-    await context.close()
-  }
+    assert.deepEqual(loaded, [])
+  })
 }
 
 /** Checks that nothing is wider than the screen, and that links and buttons are large enough for a finger. */
@@ -91,7 +61,7 @@ for (const [name, options, canMeasure] of [
   ["without JavaScript", WITHOUT_SCRIPTS, false],
 ]) {
   test(`login to August ${name} gives devices that the SDK lists`, async () => {
-    const seam = await newWorkspace()
+    const { seam } = await newWorkspace()
     const webview = await seam.connectWebviews.create({ provider_category: "stable" })
     await withPage(options, async (page) => {
       await page.goto(webview.url)
@@ -112,7 +82,7 @@ for (const [name, options, canMeasure] of [
 }
 
 test("login needs only the keyboard", async () => {
-  const seam = await newWorkspace()
+  const { seam } = await newWorkspace()
   const webview = await seam.connectWebviews.create({ accepted_providers: ["yale", "august"] })
   await withPage(DESKTOP, async (page) => {
     await page.goto(webview.url)
@@ -142,7 +112,7 @@ test("login needs only the keyboard", async () => {
 })
 
 test("wrong credentials are reported, and a second login succeeds", async () => {
-  const seam = await newWorkspace()
+  const { seam } = await newWorkspace()
   const webview = await seam.connectWebviews.create()
   await withPage(DESKTOP, async (page) => {
     await page.goto(webview.url)
@@ -171,7 +141,7 @@ test("redirects lead to the application, after a failure and after a success", a
   await new Promise((resolve) => application.listen(0, "127.0.0.1", resolve))
   try {
     const origin = `http://127.0.0.1:${application.address().port}`
-    const seam = await newWorkspace()
+    const { seam } = await newWorkspace()
     const webview = await seam.connectWebviews.create({
       accepted_providers: ["schlage"],
       custom_redirect_url: `${origin}/done?from=test`,
@@ -199,7 +169,7 @@ test("redirects lead to the application, after a failure and after a success", a
 })
 
 test("disconnected account is connected again by a login", async () => {
-  const seam = await newWorkspace()
+  const { seam } = await newWorkspace()
   const logIn = async () => {
     const webview = await seam.connectWebviews.create()
     await withPage(TELEPHONE, async (page) => {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the page of a connect webview in headless Chromium, against a running server:
+# Tests the console and the page of a connect webview in headless Chromium, against a running server:
 #   BASE_URL=http://127.0.0.1:7326 tests/browser/run.sh
 # Needs node >= 22.12 with npm, and Chromium (CHROMIUM names its program). The packages are stored under target/.
 set -euo pipefail
@@ -14,5 +14,5 @@ unset SEAM_API_KEY SEAM_PERSONAL_ACCESS_TOKEN SEAM_WORKSPACE_ID SEAM_ENDPOINT SE
 
 mkdir -p "$target"
 # Beside the packages, because node looks for them from where the test is.
-cp "$here/package.json" "$here"/*.test.mjs "$target/"
+cp "$here/package.json" "$here"/*.mjs "$target/"
 (cd "$target" && npm install --silent --no-audit --no-fund --no-package-lock && node --test --test-reporter=spec)

@@ -281,37 +281,51 @@ fn request_with_an_http_fault_is_logged_with_the_fault_id() {
     });
 }
 
+/// Opens the stream of a workspace on a server of its own, and adds many requests to the log of that server. Returns how
+/// many of them the stream sends and how many it reports as missed.
+async fn stream_of_many(query: &str, many: u64) -> (u64, u64) {
+    let workspace = TestWorkspace::with_locks(0).await;
+    let shared = app();
+    let app = App::new(shared.config.clone(), shared.pools()).unwrap();
+    let request = Request::get(format!("/_emulator/stream?{query}"))
+        .header(header::HOST, "localhost")
+        .header(header::AUTHORIZATION, format!("Bearer {}", workspace.api_key))
+        .body(Body::empty())
+        .unwrap();
+    let mut stream = server::router(app.clone()).oneshot(request).await.unwrap().into_body();
+    for _ in 0..many {
+        let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
+        pending.entry.workspace_id = Some(workspace.workspace_id.parse().unwrap());
+        let response =
+            JsonResponse { status: StatusCode::OK, body: vec![Bytes::from_static(b"{}")], retry_after: None };
+        app.request_log.record(pending, response.status.as_u16(), &response.body);
+    }
+    let (mut sent, mut missed) = (0, 0);
+    while sent + missed < many {
+        let text = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        sent += u64::from(text.contains("event: request"));
+        if text.contains("event: missed") {
+            let (_, data) = text.split_once("data: ").unwrap();
+            missed += serde_json::from_str::<Value>(data).unwrap()["missed"].as_u64().unwrap();
+        }
+    }
+    assert_eq!(sent + missed, many);
+    (sent, missed)
+}
+
 #[test]
 fn slow_stream_reader_gets_the_number_of_missed_requests() {
     run(async {
-        const MANY: u64 = 3000;
-        let workspace = TestWorkspace::with_locks(0).await;
-        let shared = app();
-        let app = App::new(shared.config.clone(), shared.pools()).unwrap();
-        let request = Request::get("/_emulator/stream")
-            .header(header::HOST, "localhost")
-            .header(header::AUTHORIZATION, format!("Bearer {}", workspace.api_key))
-            .body(Body::empty())
-            .unwrap();
-        let mut stream = server::router(app.clone()).oneshot(request).await.unwrap().into_body();
-        for _ in 0..MANY {
-            let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
-            pending.entry.workspace_id = Some(workspace.workspace_id.parse().unwrap());
-            let response =
-                JsonResponse { status: StatusCode::OK, body: vec![Bytes::from_static(b"{}")], retry_after: None };
-            app.request_log.record(pending, response.status.as_u16(), &response.body);
-        }
-        let (mut sent, mut missed) = (0, 0);
-        while sent + missed < MANY {
-            let text = stream.frame().await.unwrap().unwrap().into_data().unwrap();
-            let text = String::from_utf8(text.to_vec()).unwrap();
-            sent += u64::from(text.contains("event: request"));
-            if text.contains("event: missed") {
-                let (_, data) = text.split_once("data: ").unwrap();
-                missed += serde_json::from_str::<Value>(data).unwrap()["missed"].as_u64().unwrap();
-            }
-        }
-        assert!(sent + missed == MANY && missed > 0, "{sent} sent and {missed} missed");
+        let (sent, missed) = stream_of_many("", 3000).await;
+        assert!(missed > 0, "{sent} sent and {missed} missed");
+    });
+}
+
+#[test]
+fn stream_with_a_limit_sends_no_more_and_reports_the_rest_as_missed() {
+    run(async {
+        assert_eq!(stream_of_many("max_per_second=10", 500).await, (10, 490));
     });
 }
 
@@ -338,6 +352,7 @@ fn request_log_rejects_invalid_filters() {
         post_as("", "/_emulator/requests", nowhere.clone()).await.error(404, "workspace_not_found");
         workspace.post("/_emulator/requests", nowhere).await.invalid("workspace_id");
         workspace.get("/_emulator/stream?unauthenticated=perhaps").await.invalid("unauthenticated");
+        workspace.get("/_emulator/stream?max_per_second=0").await.invalid("max_per_second");
         workspace.post("/_emulator/stream", json!({})).await.error(405, "method_not_allowed");
         let named = json!({ "workspace_id": workspace.workspace_id, "unauthenticated": true });
         post_as("", "/_emulator/requests", named).await.invalid("unauthenticated");

@@ -53,8 +53,7 @@ impl AccessCodeBody {
         let requested = &state.requested;
         let rare_fields = &state.rare_fields;
         let offline = rare_fields.offline.as_ref();
-        let is_unknown = device.health.account_disconnected_at.is_some();
-        let status = if is_unknown { Status::Unknown } else { state.status(device.brand.recreates_on_update) };
+        let status = code.status(device);
         Self {
             access_code_id: code.access_code_id,
             device_id: code.device_id,

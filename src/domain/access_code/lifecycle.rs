@@ -225,7 +225,8 @@ pub enum PendingMutation {
 }
 
 /// Programming operation of a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Stores the code on the lock.
     Set,
