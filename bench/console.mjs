@@ -14,7 +14,7 @@ const rate = Number(env.RATE ?? 200)
 const rounds = Number(env.ROUNDS ?? 5)
 const seconds = Number(env.SECONDS_EACH ?? 8)
 const LOCKS = 100
-const VIEWS = ["locks", "timeline", "activity"]
+const VIEWS = ["locks", "timeline", "timeline?length=year", "activity"]
 const { send, post } = client(64)
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -8,7 +8,8 @@
 //! it.
 //!
 //! 1. The program: `main.rs`, and its other commands in [`commands`].
-//! 2. [`server`]: the router, the start and the end of the tasks, `/health`, `/metrics`, and the loading of fixtures.
+//! 2. [`server`]: the router, the start and the end of the tasks, `/health`, `/metrics`, the console, `/docs`, and the
+//!    loading of fixtures.
 //! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
 //!    other. Both use [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
 //! 4. [`delivery`]: the task that sends events to webhooks, as [`api::body`] writes them.

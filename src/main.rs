@@ -249,6 +249,7 @@ fn welcome(
     let mut out = std::io::stdout().lock();
     writeln!(out, "Latchkey {}: a local Seam Connect\n", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  base url      {base_url}")?;
+    writeln!(out, "  console       {base_url} in a browser")?;
     writeln!(out, "  api key       {API_KEY}")?;
     writeln!(out, "  access token  {PERSONAL_ACCESS_TOKEN}")?;
     writeln!(out, "  workspace     {WORKSPACE_ID}")?;

@@ -62,6 +62,12 @@ export async function clockOf(workspaceId) {
   return result(await send(`/_emulator/clock?workspace_id=${workspaceId}`, credential()))
 }
 
+/** Returns a snapshot as a file. */
+export async function exported(workspaceId, snapshotId) {
+  const response = await send(`/_emulator/snapshots/export?workspace_id=${workspaceId}&snapshot_id=${snapshotId}`, credential())
+  return response.ok ? response.blob() : result(response)
+}
+
 /** Credential of a workspace for Seam's API. */
 function credentialOf(workspace) {
   return { authorization: `Bearer ${workspace.personal_access_token}`, "seam-workspace": workspace.workspace_id }

@@ -140,7 +140,7 @@ export function form(label, submit, action, ...children) {
   const send = async (event) => {
     event.preventDefault()
     const values = {}
-    for (const [name, value] of new FormData(element)) if (value.trim() !== "") values[name] = value.trim()
+    for (const [name, value] of new FormData(element)) if (typeof value === "string" && value.trim() !== "") values[name] = value.trim()
     if (await attempt(() => action(values, element))) element.dispatchEvent(new Event("done"))
   }
   const element = h("form", { "aria-label": label, onsubmit: send }, children, h("p", { class: "field" }, h("button", { type: "submit" }, submit)))

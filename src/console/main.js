@@ -53,7 +53,7 @@ function header(view) {
     parts.push(h("span", { class: "spacer" }))
   }
   parts.push(h("a", { class: "reference", href: "/docs" }, "API reference"))
-  if (token()) parts.push(button("Forget the token", () => { setToken(""); return show() }, { class: "quiet" }))
+  if (token()) parts.push(button("Forget the token", forget, { class: "quiet" }))
   element.replaceChildren(...parts)
 }
 
@@ -86,6 +86,12 @@ function close() {
   session = undefined
   bar?.stop()
   bar = undefined
+}
+
+async function forget() {
+  setToken("")
+  close()
+  await show()
 }
 
 /** Form for the admin token or an API key. */

@@ -25,16 +25,20 @@ const BEFORE_NOW = 0.2
 
 export async function timeline({ session, signal, query }) {
   const span = Object.fromEntries(SPANS.map(([name, , length]) => [name, length]))
-  const state = { span: span.week, from: undefined, page: 0, lock: query.get("lock") ?? "" }
+  const state = {
+    length: span[query.get("length")] ? query.get("length") : "week", from: Date.parse(query.get("from")) || undefined,
+    page: 0, lock: query.get("lock") ?? "",
+  }
   const { devices, hasMore } = await listDevices(session)
   const chart = h("div", { class: "timeline" })
   const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true })
   const note = h("p", { class: "hint", role: "status" })
   let drawn = ""
-  const from = () => state.from ?? session.now() - state.span * BEFORE_NOW
+  const lengthOf = () => span[state.length]
+  const from = () => state.from ?? session.now() - lengthOf() * BEFORE_NOW
   const refresh = throttled(async () => {
     const shown = state.lock ? devices.filter((one) => one.device_id === state.lock) : devices.slice(state.page * LOCKS, (state.page + 1) * LOCKS)
-    const range = { from: from(), to: from() + state.span }
+    const range = { from: from(), to: from() + lengthOf() }
     const found = shown.length === 0 ? { access_codes: [], has_more: false } : await session.inspect("access_codes/list", {
       device_ids: shown.map((one) => one.device_id), limit: CODES,
       from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString(),
@@ -43,7 +47,7 @@ export async function timeline({ session, signal, query }) {
     const label = `${plural(codes.length, "access code")} from ${shortInstant(range.from)} to ${shortInstant(range.to)}${found.has_more ? `, the newest ${CODES}` : ""}${hasMore ? "; there are more locks" : ""}`
     if (note.textContent !== label) note.textContent = label
     // A moving clock alone moves only the line of now; the range follows when it has moved by a hundredth.
-    const content = JSON.stringify([codes, Math.round(range.from / (state.span / 100)), state.span, chart.clientWidth])
+    const content = JSON.stringify([codes, Math.round(range.from / (lengthOf() / 100)), state.length, chart.clientWidth])
     if (content !== drawn) {
       drawn = content
       draw(session, chart, shown, codes, range)
@@ -52,22 +56,29 @@ export async function timeline({ session, signal, query }) {
   })
   const change = (changes) => {
     Object.assign(state, changes)
+    remember(session, state)
     return refresh.run()
   }
-  const controls = controlsOf(state, { devices, from, change, span })
+  const controls = controlsOf(state, { devices, from, change, lengthOf })
   session.addEventListener("change", refresh, { signal })
   addEventListener("resize", refresh, { signal })
-  listen(chart, tip, { from, state, change })
+  listen(chart, tip, (part) => change({ from: from() - part * lengthOf() }))
   queueMicrotask(refresh.run)
   return [h("h1", {}, "Time line"), controls, note, chart, tip, legend()]
 }
 
-function controlsOf(state, { devices, from, change, span }) {
+/** Writes lock, length and start into the address, so that it can be shared. */
+function remember(session, { lock, length, from }) {
+  const query = new URLSearchParams({ ...(lock && { lock }), length, ...(from !== undefined && { from: new Date(from).toISOString() }) })
+  history.replaceState(null, "", `#/w/${session.id}/timeline?${query}`)
+}
+
+function controlsOf(state, { devices, from, change, lengthOf }) {
   const lock = field("Lock", "lock", { value: state.lock }, [["", `all, ${LOCKS} on a page`], ...devices.map((one) => [one.device_id, nameOf(one)])])
   lock.addEventListener("change", (event) => change({ lock: event.target.value, page: 0 }))
-  const length = field("Length", "span", { value: "week" }, SPANS.map(([name, label]) => [name, label]))
-  length.addEventListener("change", (event) => change({ span: span[event.target.value], from: undefined }))
-  const move = (part) => change({ from: from() + state.span * part })
+  const length = field("Length", "length", { value: state.length }, SPANS.map(([name, label]) => [name, label]))
+  length.addEventListener("change", (event) => change({ length: event.target.value, from: undefined }))
+  const move = (part) => change({ from: from() + lengthOf() * part })
   const last = Math.ceil(devices.length / LOCKS) - 1
   return h("div", { class: "row" }, lock, length, h("p", { class: "actions" },
     button("Earlier", () => move(-0.5)), button("Now", () => change({ from: undefined })), button("Later", () => move(0.5)),
@@ -197,8 +208,8 @@ function moveNow(chart, now) {
   }
 }
 
-/** Arrow keys move among the bars, the pointer shows their facts and moves the time. */
-function listen(chart, tip, { from, state, change }) {
+/** Arrow keys move among the bars, the pointer shows their facts and moves the time: `move` gets a part of the width. */
+function listen(chart, tip, move) {
   chart.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key]
     const bar = event.target.closest(".bar")
@@ -225,7 +236,7 @@ function listen(chart, tip, { from, state, change }) {
   chart.addEventListener("focusin", show)
   chart.addEventListener("pointerleave", () => { tip.hidden = true })
   chart.addEventListener("focusout", () => { tip.hidden = true })
-  drag(chart, (pixels) => change({ from: from() - (pixels / chart.clientWidth) * state.span }))
+  drag(chart, (pixels) => move(pixels / chart.clientWidth))
 }
 
 function drag(chart, end) {

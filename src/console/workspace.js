@@ -1,5 +1,6 @@
 // The workspace itself: its credentials, its settings, its snapshots, reset and deletion.
 
+import { exported } from "./api.js"
 import { button, dangerButton, field, form, h, keyed, table } from "./dom.js"
 import { instant } from "./format.js"
 
@@ -44,8 +45,32 @@ async function snapshots(session, signal) {
     await refresh()
     return "The snapshot was created."
   })
+  const add = form("Import a snapshot", "Import", async (values, element) => {
+    const [file] = element.querySelector("input").files
+    if (!file) throw new Error("Choose a file that was exported before.")
+    const { snapshot } = parsed(await file.text())
+    await session.control("snapshots/import", { snapshot })
+    await refresh()
+    return "The snapshot was imported. Restore it to use it."
+  }, field("File", "file", { type: "file", accept: ".json,application/json" }))
   return h("section", { "aria-labelledby": "snapshots" }, h("h2", { id: "snapshots" }, "Snapshots"),
-    h("p", {}, "A snapshot stores everything in the workspace, with its clock."), create, none, list.element)
+    h("p", {}, "A snapshot stores everything in the workspace, with its clock."), create, none, list.element,
+    h("details", { class: "panel" }, h("summary", {}, "Import a snapshot"), add))
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error("This file is not JSON.")
+  }
+}
+
+/** Saves a snapshot as a file. */
+async function download(session, snapshotId) {
+  const link = h("a", { href: URL.createObjectURL(await exported(session.id, snapshotId)), download: `snapshot-${snapshotId}.json` })
+  link.click()
+  URL.revokeObjectURL(link.href)
 }
 
 function row(session, one, refresh) {
@@ -57,6 +82,7 @@ function row(session, one, refresh) {
         const { now } = await session.control("snapshots/restore", { snapshot_id })
         return `The workspace is as it was at ${instant(now)}.`
       }),
+      button("Export", () => download(session, snapshot_id)),
       dangerButton("Delete", "Really delete?", async () => {
         await session.control("snapshots/delete", { snapshot_id })
         await refresh()

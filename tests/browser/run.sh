@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Tests the console and the page of a connect webview in headless Chromium, against a running server:
 #   BASE_URL=http://127.0.0.1:7326 tests/browser/run.sh
+# With LATCHKEY_BIN, the program, it also tests a server with an admin token. It leaves screenshots of the console in
+# target/browser/screenshots/.
 # Needs node >= 22.12 with npm, and Chromium (CHROMIUM names its program). The packages are stored under target/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
