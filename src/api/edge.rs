@@ -266,6 +266,8 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     let error =
         if seam_paths::is_known(path) { Error::NotImplemented(path.to_owned()) } else { unknown_path(&request) };
     let response: envelope::JsonResponse = error.into();
-    app.request_log.record(pending, response.status.as_u16(), &response.body);
+    if !request.headers().contains_key(OBSERVER) {
+        app.request_log.record(pending, response.status.as_u16(), &response.body);
+    }
     response.into_response()
 }

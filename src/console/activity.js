@@ -1,8 +1,9 @@
 // Requests and events, live: a list with a filter, and the details of the selected entry.
 
 import { curl } from "./api.js"
-import { button, field, h, keyed, notice } from "./dom.js"
+import { attempt, button, copied, field, h, keyed, setText } from "./dom.js"
 import { instant, plural, quoted } from "./format.js"
+import { KEPT } from "./session.js"
 
 /** Number of rows that are shown. */
 const ROWS = 150
@@ -12,6 +13,8 @@ const INTERVAL = 250
 
 /** Text of an entry in which the filter searches. It is computed once. */
 const texts = new WeakMap()
+
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 function textOf(entry) {
   let text = texts.get(entry)
@@ -28,22 +31,49 @@ export async function activity({ session, signal, query }) {
   const list = h("ul", { class: "entries", "aria-label": "Requests and events" })
   const details = h("section", { class: "details", "aria-label": "Details", tabindex: "-1" }, h("p", { class: "hint" }, "Select a request or an event."))
   const count = h("p", { role: "status", class: "hint" })
+  let selected
   let isPaused = false
   let timer
+  // Entries with the id in the filter that the page does not keep any more.
+  let older = { id: undefined, entries: [] }
   const open = (entry) => {
     details.replaceChildren(...(entry.kind === "request" ? request(session, entry.data, follow) : event(session, entry.data, follow)).flat(2).filter(Boolean))
-    details.focus({ preventScroll: false })
+    details.focus({ preventScroll: true })
+    // Beside the list there is nothing to scroll, below it there is.
+    if (details.offsetTop > list.offsetTop) details.scrollIntoView({ block: "start" })
+    selected = entry.id
+    mark()
+  }
+  const mark = () => {
+    for (const button of list.querySelectorAll(".entry")) {
+      if (button.entryId === selected) button.setAttribute("aria-current", "true")
+      else button.removeAttribute("aria-current")
+    }
   }
   const show = () => {
     timer = undefined
     const text = filter.querySelector("input").value.trim().toLowerCase()
     const kind = kinds.querySelector("select").value
-    const found = session.entries.filter((entry) => (kind === "all" || entry.kind === kind) && (text === "" || textOf(entry).includes(text)))
+    if (older.id !== text) {
+      older = { id: text, entries: [] }
+      if (ID.test(text)) attempt(() => search(text))
+    }
+    const known = new Set(session.entries.map((entry) => entry.id))
+    const all = [...session.entries, ...older.entries.filter((entry) => !known.has(entry.id))]
+    const found = all.filter((entry) => (kind === "all" || entry.kind === kind) && (text === "" || textOf(entry).includes(text)))
     const missed = session.missed > 0 ? `; ${plural(session.missed, "message")} left out, because there were too many` : ""
-    const label = `${plural(found.length, "entry", "entries")}${found.length > ROWS ? `, the latest ${ROWS} are shown` : ""}${missed}`
-    if (count.textContent !== label) count.textContent = label
+    const label = `${plural(found.length, "entry", "entries")}${found.length > ROWS ? `, the latest ${ROWS} are shown` : ""}${all.length >= KEPT && !ID.test(text) ? `; the page keeps ${KEPT}` : ""}${missed}`
+    setText(count, label)
     keyed(list, found.slice(0, ROWS).map(({ number, kind: type }) => ({ number, type })), (item) => item.number,
       ({ number }) => row(found.find((entry) => entry.number === number), open))
+    mark()
+    history.replaceState(null, "", `#/w/${session.id}/activity${text ? `?${new URLSearchParams({ filter: text })}` : ""}`)
+  }
+  const search = async (id) => {
+    const entries = await session.find(id)
+    if (older.id !== id) return
+    older = { id, entries }
+    show()
   }
   const follow = (id) => {
     filter.querySelector("input").value = id
@@ -70,7 +100,9 @@ function row(entry, open) {
   const parts = kind === "request" ? requestParts(data) : [
     h("span", { class: "badge" }, "event"), h("strong", {}, data.event_type), h("span", { class: "hint" }, instant(data.occurred_at)),
   ]
-  return h("li", {}, h("button", { type: "button", class: "entry", onclick: () => open(entry) }, parts.map((part) => [part, " "])))
+  const element = h("button", { type: "button", class: "entry", onclick: () => open(entry) }, parts.map((part) => [part, " "]))
+  element.entryId = entry.id
+  return h("li", {}, element)
 }
 
 function requestParts(data) {
@@ -78,7 +110,7 @@ function requestParts(data) {
   return [
     h("span", { class: "badge", "data-status": isBad ? "error" : "set" }, data.status ?? "reset"),
     h("strong", {}, `${data.method} ${data.path}`),
-    h("span", { class: "hint" }, `${data.duration_ms.toFixed(1)} ms`),
+    h("span", { class: "hint" }, `${data.duration_ms.toFixed(1)} ms, ${data.started_at.slice(11, 19)}`),
     data.validation_issues.length > 0 && h("span", { class: "badge", "data-status": "error" }, plural(data.validation_issues.length, "issue")),
     data.unknown_parameters.length > 0 && h("span", { class: "badge", "data-status": "setting" }, plural(data.unknown_parameters.length, "unknown parameter")),
     data.http_fault_id && h("span", { class: "badge", "data-status": "error" }, "HTTP fault"),
@@ -93,16 +125,12 @@ function json(title, value) {
 
 function request(session, data, follow) {
   const command = curl(session.workspace, data, quoted)
-  const copy = button("Copy as curl", async () => {
-    if (!navigator.clipboard) throw new Error("The browser allows no copying here: select the command below.")
-    await navigator.clipboard.writeText(command)
-    notice("The curl command was copied.")
-  })
+  const copy = button("Copy as curl", () => copied(command, "The curl command"))
   const issue = (one) => h("li", {}, h("strong", {}, one.parameter || "request"), ` ${one.message}`)
   const unknown = (one) => h("li", {}, h("strong", {}, one.parameter), one.suggestion ? ` did you mean ${one.suggestion}?` : " is not in the contract")
   return [
     h("h2", {}, `${data.method} ${data.path}`),
-    h("p", {}, data.status === null ? "The connection was reset." : `Status ${data.status}`, `, ${data.duration_ms.toFixed(2)} ms, ${instant(data.started_at)}`),
+    h("p", {}, data.status === null ? "The connection was reset." : `Status ${data.status}`, `, ${data.duration_ms.toFixed(2)} ms, at ${instant(data.started_at)} on the clock of this machine.`),
     h("p", { class: "actions" }, copy),
     data.http_fault_id && h("p", { class: "error" }, "An HTTP fault was applied: ", h("code", {}, data.http_fault_id)),
     data.validation_issues.length > 0 && [h("h3", {}, "Validation issues"), h("ul", { class: "error" }, data.validation_issues.map(issue))],
@@ -114,12 +142,12 @@ function request(session, data, follow) {
 }
 
 function links(session, id, follow) {
-  return [h("a", { href: `#/w/${session.id}/codes/${id}` }, "access code"), " ", button("Follow", () => follow(id), { class: "quiet", "aria-label": `Follow ${id}` })]
+  return [h("a", { href: `#/w/${session.id}/codes/${id}` }, "access code"), " ", button("Follow", () => follow(id), { class: "quiet", "aria-label": `Follow ${id}`, title: "Show only entries with this id" })]
 }
 
 function event(session, data, follow) {
   return [
-    h("h2", {}, data.event_type), h("p", {}, data.event_description), h("p", {}, `Occurred at ${instant(data.occurred_at)}.`),
+    h("h2", {}, data.event_type), h("p", {}, data.event_description), h("p", {}, `Occurred at ${instant(data.occurred_at)} on the clock of the workspace.`),
     data.access_code_id && h("p", {}, links(session, data.access_code_id, follow)),
     data.device_id && h("p", {}, h("a", { href: `#/w/${session.id}/locks/${data.device_id}` }, "Lock")),
     json("Event", data),

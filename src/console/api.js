@@ -31,10 +31,14 @@ async function send(path, headers, body, options) {
     })
   } catch (error) {
     if (error.name === "AbortError") throw error
-    throw new ApiError("Latchkey does not respond. Is it running?", 0)
+    const isHeader = Object.values(headers).some((value) => /[^\x20-\x7e]/.test(value))
+    throw isHeader ? new ApiError("The credential contains a character that no credential has.", 401) : new ApiError("Latchkey does not respond. Is it running?", 0)
   }
   return response
 }
+
+/** Error of a workspace that does not exist any more. */
+export const deletedWorkspace = () => new ApiError("This workspace does not exist, or it was deleted.", 404)
 
 async function result(response) {
   const text = await response.text()
@@ -59,7 +63,9 @@ export async function control(path, parameters = {}) {
 
 /** Returns the clock of a workspace. */
 export async function clockOf(workspaceId) {
-  return result(await send(`/_emulator/clock?workspace_id=${workspaceId}`, credential()))
+  const response = await send(`/_emulator/clock?workspace_id=${workspaceId}`, credential())
+  if (response.status === 404) throw deletedWorkspace()
+  return result(response)
 }
 
 /** Returns a snapshot as a file. */
@@ -73,14 +79,20 @@ function credentialOf(workspace) {
   return { authorization: `Bearer ${workspace.personal_access_token}`, "seam-workspace": workspace.workspace_id }
 }
 
+/** The credential of a workspace is deleted with it. */
+async function seamResult(response) {
+  if (response.status === 401) throw deletedWorkspace()
+  return result(response)
+}
+
 /** Reads with Seam's API. The request is not in the request log, and no HTTP fault is applied to it. */
 export async function read(workspace, path, parameters = {}) {
-  return result(await send(path, { ...credentialOf(workspace), "latchkey-observer": "true" }, parameters))
+  return seamResult(await send(path, { ...credentialOf(workspace), "latchkey-observer": "true" }, parameters))
 }
 
 /** Sends a request to Seam's API, as an application does. */
 export async function seam(workspace, path, parameters = {}) {
-  return result(await send(path, credentialOf(workspace), parameters))
+  return seamResult(await send(path, credentialOf(workspace), parameters))
 }
 
 /** Returns a curl command for a logged request of a workspace. */
@@ -89,13 +101,13 @@ export function curl(workspace, request, quoted) {
     [value].flat().map((one) => `${encodeURIComponent(name)}=${encodeURIComponent(one)}`))
   const url = location.origin + request.path + (query.length > 0 ? `?${query.join("&")}` : "")
   const parts = ["curl"]
-  if (request.method !== "GET") parts.push(`-X ${request.method}`)
+  if (request.method !== "GET") parts.push(`-X ${quoted(request.method)}`)
   parts.push(quoted(url))
   if (workspace.api_key) parts.push(`-H ${quoted(`Authorization: Bearer ${workspace.api_key}`)}`)
   else for (const [name, value] of Object.entries(credentialOf(workspace))) parts.push(`-H ${quoted(`${name}: ${value}`)}`)
   if (request.body !== null) {
     parts.push(`-H ${quoted("Content-Type: application/json")}`)
-    parts.push(`-d ${quoted(typeof request.body === "string" ? request.body : JSON.stringify(request.body))}`)
+    parts.push(`--data-raw ${quoted(typeof request.body === "string" ? request.body : JSON.stringify(request.body))}`)
   }
   return parts.join(" ")
 }
@@ -104,11 +116,11 @@ export function curl(workspace, request, quoted) {
 const MAX_PER_SECOND = 300
 
 /**
- * Follows the requests and events of a workspace until `signal` is aborted, and connects again after a failure.
- * `take` gets the type and the data of each message, `state` gets true when the stream is open.
+ * Follows the requests and events of a workspace until `signal` is aborted, and connects again after a failure. `last` is
+ * the cursor of the last known request. `take` gets the type, the data and the id of each message, `state` gets true when
+ * the stream is open.
  */
-export async function follow(workspaceId, signal, take, state) {
-  let last
+export async function follow(workspaceId, last, signal, take, state) {
   while (!signal.aborted) {
     try {
       const headers = last ? { ...credential(), "last-event-id": last } : credential()
@@ -118,7 +130,7 @@ export async function follow(workspaceId, signal, take, state) {
       state(true)
       for await (const message of messages(response.body)) {
         last = message.id ?? last
-        take(message.event, message.data)
+        take(message.event, message.data, message.id)
       }
     } catch {
       // The next attempt follows.

@@ -11,13 +11,15 @@ export function clockBar(session) {
   const mode = h("span", { class: "mode" })
   const held = h("span", { class: "actions" })
   const show = () => {
-    const text = instant(session.now())
+    const text = instant(Math.floor(session.now() / 1000) * 1000)
     if (time.textContent !== text) time.textContent = text
     const { mode: name, rate } = session.clock
     const label = name === "running" ? `running, ${rate} s per second` : MODES[name]
     if (mode.textContent === label) return
     mode.textContent = label
+    const hadFocus = held.contains(document.activeElement)
     held.replaceChildren(...(name === "held" ? moves(session) : [button("Hold the clock", () => hold(session))]))
+    if (hadFocus) held.firstChild.focus()
   }
   const more = h("details", {}, h("summary", {}, "More"), h("div", { class: "row" }, moveTo(session), runAt(session)))
   const element = h("section", { class: "clock", "aria-label": "Clock" }, h("span", {}, time, " ", mode), held, more)
@@ -49,11 +51,16 @@ function moves(session) {
   ]
 }
 
+const INSTANT = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?))?(?: ?UTC|Z)?$/
+
 /** Reads an instant in UTC, as people type it: 2026-03-02 12:00. */
 export function fromField(text) {
-  const normal = text.trim().replace(" ", "T")
-  const date = new Date(/[zZ]|[+-]\d\d:?\d\d$/.test(normal) ? normal : `${normal.length === 10 ? `${normal}T00:00` : normal}Z`)
-  if (Number.isNaN(date.getTime())) throw new Error(`“${text}” is not an instant. Write it like 2026-03-02 12:00 (UTC).`)
+  const [, day, time = "00:00"] = text.trim().match(INSTANT) ?? []
+  const date = new Date(`${day}T${time}Z`)
+  // A day that does not exist, such as 30 February, becomes another one.
+  if (Number.isNaN(date.getTime()) || date.toISOString().slice(0, 10) !== day) {
+    throw new Error(`“${text}” is not an instant. Write it like 2026-03-02 12:00 (UTC).`)
+  }
   return date.toISOString()
 }
 

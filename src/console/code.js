@@ -1,53 +1,70 @@
 // One access code: why it is in its state, what was asked for, what the lock holds, what happened and what happens next.
 
+import { ApiError } from "./api.js"
 import { advanceTo } from "./clock.js"
-import { button, dangerButton, h, keyed, replace } from "./dom.js"
+import { button, dangerButton, field, form, h, keyed, sections } from "./dom.js"
 import { instant, relative, STEPS, timeFrame, words } from "./format.js"
+import { timeFields, timesOf } from "./lock.js"
 import { listDevices, nameOf } from "./locks.js"
 import { headline, reasons } from "./reasons.js"
-import { throttled } from "./session.js"
+
+/** Number of events that the page shows. */
+const EVENTS = 200
 
 export async function code({ session, item: access_code_id, signal }) {
   const content = h("div", {})
   const events = h("ol", { class: "events" })
-  let isFound = false
-  const refresh = throttled(async () => {
+  const refresh = session.onChange(async () => {
     const { access_codes: [found] } = await session.inspect("access_codes/list", { access_code_ids: [access_code_id] })
-    isFound = found !== undefined
-    if (!isFound) return
+    if (!found) throw new ApiError("This access code does not exist in this workspace.", 404)
     const { devices: [device] } = await listDevices(session, { device_ids: [found.device_id] })
     const { faults } = await session.inspect("faults/list")
-    const context = { faults, now: session.now(), isHeld: session.isHeld }
-    replace(content, page(session, { ...found, device_type: device?.device_type }, device, context))
-    const history = await session.read("/events/list", { access_code_id, since: "2000-01-01T00:00:00Z", limit: 200 })
-    keyed(events, history.events, (event) => event.event_id, eventItem)
-  })
-  session.addEventListener("change", refresh, { signal })
+    sections(content, page(session, { ...found, device_type: device?.device_type }, device, faults))
+    const history = await session.read("/events/list", { access_code_id, since: "2000-01-01T00:00:00Z", limit: 10_000 })
+    keyed(events, history.events.slice(-EVENTS), (event) => event.event_id, eventItem)
+  }, signal)
   await refresh.run()
-  if (!isFound) throw Object.assign(new Error("This access code does not exist in this workspace."), { status: 404 })
   return [content, h("section", { "aria-labelledby": "history" }, h("h2", { id: "history" }, "Events"), events,
     h("p", {}, h("a", { href: `#/w/${session.id}/activity?filter=${access_code_id}` }, "Requests and events with this access code")))]
 }
 
-function page(session, found, device, context) {
-  const list = reasons(found, context)
+/** Returns the sections of the page. Each is rendered again only if its data has changed. */
+function page(session, found, device, faults) {
+  const now = session.now()
   const next = found.next_step
+  const why = {
+    found, list: reasons(found, { faults, now, isHeld: session.isHeld }), isAhead: next && Date.parse(next.due_at) > now,
+    next: next ? `${STEPS[next.step]} ${relative(next.due_at, now)}, at ${instant(next.due_at)}. ` : "nothing, by the passing of time. ",
+  }
+  const { access_code_id, is_managed, gone_at, operation } = found
+  const isDue = operation && Date.parse(operation.due_at) <= now
   return [
-    h("p", {}, h("a", { href: `#/w/${session.id}/locks/${found.device_id}` }, device ? nameOf(device) : "The lock"), " · ",
+    ["head", { found, name: device && nameOf(device) }, (data) => head(session, data)],
+    ["why", why, (data) => whyNotSet(session, data)],
+    ["comparison", found, comparison],
+    ["pending", found, pending],
+    ["change", { access_code_id, is_managed, gone_at }, (data) => change(session, data)],
+    ["actions", { access_code_id, is_managed, gone_at, isDue }, (data) => actions(session, data)],
+  ]
+}
+
+function head(session, { found, name }) {
+  return [
+    h("p", {}, h("a", { href: `#/w/${session.id}/locks/${found.device_id}` }, name ?? "The lock"), " · ",
       h("a", { href: `#/w/${session.id}/timeline?lock=${found.device_id}` }, "Time line")),
     h("h1", {}, found.name ?? "Access code without a name", " ", h("span", { class: "badge", "data-status": found.status }, found.gone_at ? "gone" : found.status)),
-    h("section", { class: "why", "aria-label": found.status === "set" ? "State" : "Why is it not set?" },
-      found.status !== "set" && !found.gone_at && h("h2", {}, "Why is this access code not set?"),
-      h("p", {}, h("strong", {}, headline(found))),
-      h("ul", {}, list.map((reason) => h("li", { class: reason.isError ? "error" : undefined }, reason.text,
-        reason.other && [" ", h("a", { href: `#/w/${session.id}/codes/${reason.other}` }, "The other access code")],
-        reason.code && [" ", h("code", { class: "hint" }, reason.code)]))),
-      h("p", { class: "next" }, h("strong", {}, "Next: "), next ? `${STEPS[next.step]} ${relative(next.due_at, context.now)}, at ${instant(next.due_at)}. ` : "nothing, by the passing of time. ",
-        next && Date.parse(next.due_at) > context.now && advanceTo(session, next.due_at))),
-    comparison(found),
-    pending(found),
-    actions(session, found),
   ]
+}
+
+function whyNotSet(session, { found, list, isAhead, next }) {
+  const isSet = found.status === "set" || found.gone_at
+  return h("section", { class: "why", "aria-label": isSet ? "State" : "Why is it not set?" },
+    !isSet && h("h2", {}, "Why is this access code not set?"),
+    h("p", {}, h("strong", {}, headline(found))),
+    h("ul", {}, list.map((reason) => h("li", { class: reason.isError ? "error" : undefined }, reason.text,
+      reason.other && [" ", h("a", { href: `#/w/${session.id}/codes/${reason.other}` }, "The other access code")],
+      reason.code && [" ", h("code", { class: "hint" }, reason.code)]))),
+    h("p", { class: "next" }, h("strong", {}, "Next: "), next, isAhead && advanceTo(session, found.next_step.due_at)))
 }
 
 function comparison(found) {
@@ -79,12 +96,21 @@ function pending(found) {
   return [section("Pending mutations", mutations), section("Warnings", warnings)]
 }
 
-function actions(session, found) {
-  if (found.gone_at) return []
-  const { access_code_id } = found
-  const path = found.is_managed ? "/access_codes/delete" : "/access_codes/unmanaged/delete"
+function change(session, { access_code_id, is_managed, gone_at }) {
+  if (!is_managed || gone_at) return []
+  const element = form("Change the access code", "Change", async (values) => {
+    const { name, code: pin } = values
+    await session.seam("/access_codes/update", { access_code_id, ...(name && { name }), ...(pin && { code: pin }), ...timesOf(values) })
+    return "The change was requested."
+  }, h("div", { class: "row" }, field("New name", "name"), field("New PIN", "code", { inputmode: "numeric" }), timeFields()))
+  return h("details", { class: "panel" }, h("summary", {}, "Change the access code"), element)
+}
+
+function actions(session, { access_code_id, is_managed, gone_at, isDue }) {
+  if (gone_at) return []
+  const path = is_managed ? "/access_codes/delete" : "/access_codes/unmanaged/delete"
   return h("p", { class: "actions" },
-    found.operation && Date.parse(found.operation.due_at) <= session.now() && button("Finish the operation", async () => {
+    isDue && button("Finish the operation", async () => {
       await session.control("access_codes/step", { access_code_id })
       return "The operation was finished by hand."
     }),
@@ -102,7 +128,7 @@ function actions(session, found) {
     }))
 }
 
-export function eventItem(event) {
+function eventItem(event) {
   return h("li", {}, h("time", {}, instant(event.occurred_at)), " ", h("strong", {}, event.event_type), " ",
     h("span", { class: "hint" }, event.event_description ?? words(event.event_type)))
 }

@@ -6,7 +6,6 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === undefined || value === null || value === false) continue
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value)
-    else if (name === "value") element.value = value
     else element.setAttribute(name, value === true ? "" : value)
   }
   element.append(...children.flat(3).filter((child) => child !== undefined && child !== null && child !== false))
@@ -25,6 +24,20 @@ export function svg(name, attributes, ...children) {
 
 const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]"
 
+/** Writes a text, unless it is there already: so a screen reader does not read it again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text
+}
+
+/** Name by which an element is found again after its surroundings were rendered again. */
+const nameOf = (element) => element.getAttribute("aria-label") ?? element.textContent
+
+/** Gives the focus to the element in `container` with the name of the one that had it. */
+function refocus(container, old) {
+  const found = [...container.querySelectorAll(FOCUSABLE)].find((one) => one.tagName === old.tagName && nameOf(one) === nameOf(old))
+  found?.focus({ preventScroll: true })
+}
+
 /**
  * Shows items in a container, one element for each. An element stays as long as its item does not change, so that it
  * keeps its focus and what was typed in it. If a changed element has the focus, its replacement gets it.
@@ -41,10 +54,9 @@ export function keyed(container, items, key, render) {
       continue
     }
     const element = render(item)
-    const focused = found && found.element.contains(document.activeElement) ? document.activeElement : undefined
-    const index = focused ? [...found.element.querySelectorAll(FOCUSABLE)].indexOf(focused) : -1
+    const focused = found?.element.contains(document.activeElement) ? document.activeElement : undefined
     if (found) found.element.replaceWith(element)
-    if (focused) (element.querySelectorAll(FOCUSABLE)[index] ?? element).focus()
+    if (focused) refocus(element, focused)
     current.set(id, { element, text })
   }
   for (const [id, { element }] of old) if (!current.has(id)) element.remove()
@@ -56,23 +68,25 @@ export function keyed(container, items, key, render) {
   container.keyedElements = current
 }
 
-/** Replaces the content of an element, unless a field in it has the focus. */
-export function replace(element, ...children) {
-  const active = document.activeElement
-  if (active && element.contains(active) && active.matches("input, select, textarea")) return
-  const index = active && element.contains(active) ? [...element.querySelectorAll(FOCUSABLE)].indexOf(active) : -1
-  element.replaceChildren(...children.flat(3).filter(Boolean))
-  if (index >= 0) element.querySelectorAll(FOCUSABLE)[index]?.focus()
+/** Shows sections, each a name, its data and a function that renders them, as `keyed` does. */
+export function sections(container, list) {
+  const renders = new Map(list.map(([name, , render]) => [name, render]))
+  keyed(container, list.map(([name, data]) => ({ name, data })), (item) => item.name, ({ name, data }) => h("div", {}, renders.get(name)(data)))
 }
 
-/** Shows a message to everybody, also to screen readers. An error stays until it is closed. */
+/** Shows a message to everybody, also to screen readers. An error stays until it is closed, the others for six seconds. */
 export function notice(text, isError = false) {
   const list = document.getElementById("notices")
+  clearErrors()
   const close = h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => item.remove() }, "×")
   const item = h("p", { class: isError ? "notice error" : "notice" }, h("span", {}, text), close)
   list.append(item)
-  while (list.children.length > 4) list.firstChild.remove()
   if (!isError) setTimeout(() => item.remove(), 6000)
+}
+
+/** Removes the error messages: they are about the last action. */
+export function clearErrors() {
+  for (const item of document.querySelectorAll("#notices .error")) item.remove()
 }
 
 /** Runs an action. Shows its error, or the text that it returns. */
@@ -80,11 +94,16 @@ export async function attempt(action) {
   try {
     const text = await action()
     if (typeof text === "string") notice(text)
-    return true
   } catch (error) {
     notice(error.message, true)
-    return false
   }
+}
+
+/** Copies a text, and returns a message about it. */
+export async function copied(text, name = "The text") {
+  if (!navigator.clipboard) throw new Error("The browser allows no copying here: select the text instead.")
+  await navigator.clipboard.writeText(text)
+  return `${name} was copied.`
 }
 
 /** Button that runs an action, and is disabled until it has ended. */
@@ -131,17 +150,24 @@ export function field(label, name, attributes = {}, options) {
         return h("option", { value, selected: value === attributes.value }, text)
       }))
     : h("input", { id, name, autocomplete: "off", spellcheck: "false", ...attributes })
-  if (attributes.type === "checkbox") return h("p", { class: "field check" }, input, h("label", { for: id }, label))
   return h("p", { class: "field" }, h("label", { for: id }, label), input)
 }
 
-/** Form whose action gets the values that are not empty, by name. */
+/** Form whose action gets the values that are not empty, by name. It is emptied after a success. */
 export function form(label, submit, action, ...children) {
+  let isRunning = false
   const send = async (event) => {
     event.preventDefault()
+    if (isRunning) return
+    isRunning = true
     const values = {}
     for (const [name, value] of new FormData(element)) if (typeof value === "string" && value.trim() !== "") values[name] = value.trim()
-    if (await attempt(() => action(values, element))) element.dispatchEvent(new Event("done"))
+    await attempt(async () => {
+      const text = await action(values, element)
+      element.reset()
+      return text
+    })
+    isRunning = false
   }
   const element = h("form", { "aria-label": label, onsubmit: send }, children, h("p", { class: "field" }, h("button", { type: "submit" }, submit)))
   return element

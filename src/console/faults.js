@@ -3,7 +3,6 @@
 import { dangerButton, field, form, h, keyed, table } from "./dom.js"
 import { plural } from "./format.js"
 import { listDevices, nameOf } from "./locks.js"
-import { throttled } from "./session.js"
 
 const OPERATIONS = ["set", "update", "remove", "refill", "lock", "unlock"]
 const METHODS = [["", "all"], "GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -13,20 +12,19 @@ export async function faults({ session, signal }) {
   const names = new Map(devices.map((device) => [device.device_id, nameOf(device)]))
   const ofLocks = table("Faults of locks", ["Operation", "Locks", "Outcome", "Applied", "Actions"])
   const ofRequests = table("Faults of requests", ["Path", "Method", "Outcome", "Applied", "Actions"])
-  const refresh = throttled(async () => {
+  const refresh = session.onChange(async () => {
     const [{ faults: found }, { http_faults: requests }] = await Promise.all([session.inspect("faults/list"), session.inspect("http_faults/list")])
     ofLocks.element.hidden = found.length === 0
     ofRequests.element.hidden = requests.length === 0
     keyed(ofLocks.body, found, (one) => one.fault_id, (one) => fault(session, one, names))
     keyed(ofRequests.body, requests, (one) => one.http_fault_id, (one) => httpFault(session, one))
-  })
-  session.addEventListener("change", refresh, { signal })
+  }, signal)
   await refresh.run()
   return [h("h1", {}, "Faults"),
     h("section", { "aria-labelledby": "of-locks" }, h("h2", { id: "of-locks" }, "Faults of locks"),
       h("p", {}, "Operations of locks fail, take longer, or never end."), createFault(session, devices), ofLocks.element),
     h("section", { "aria-labelledby": "of-requests" }, h("h2", { id: "of-requests" }, "Faults of requests"),
-      h("p", {}, "Requests to the API fail, take longer, or lose their connection. The requests of this page are not affected."), createHttpFault(session), ofRequests.element)]
+      h("p", {}, "Requests to the API fail, take longer, or lose their connection. What this page reads is not affected, but what you do in it is."), createHttpFault(session), ofRequests.element)]
 }
 
 function outcomeText(outcome) {
@@ -37,7 +35,7 @@ function outcomeText(outcome) {
 }
 
 function applied(one) {
-  const limit = one.times === null ? "each time" : `of ${plural(one.times, "time")}`
+  const limit = one.times === null ? "times, no limit" : `of ${plural(one.times, "time")}`
   return h("td", {}, `${one.used} ${limit}`, one.is_exhausted && h("span", { class: "hint" }, " (exhausted)"))
 }
 

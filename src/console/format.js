@@ -1,9 +1,9 @@
 // Texts for instants, durations and states.
 
-/** Instant as people read it: 2026-03-02 12:00:00 UTC. */
+/** Instant as people read it: 2026-03-02 12:00:00 UTC, with milliseconds only if there are some. */
 export function instant(text) {
   if (!text) return "–"
-  return `${new Date(text).toISOString().slice(0, 19).replace("T", " ")} UTC`
+  return `${new Date(text).toISOString().replace("T", " ").replace(/(\.000)?Z$/, "")} UTC`
 }
 
 /** Instant for narrow places: without seconds and zone. */
@@ -14,7 +14,7 @@ export function shortInstant(text) {
 /** Duration of some milliseconds, in its two largest units. */
 export function duration(milliseconds) {
   const seconds = Math.round(Math.abs(milliseconds) / 1000)
-  if (seconds === 0) return milliseconds === 0 ? "0 s" : "less than a second"
+  if (seconds === 0) return "less than a second"
   const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]
   let rest = seconds
   const found = []
@@ -29,7 +29,7 @@ export function duration(milliseconds) {
 /** Instant relative to now: "in 2 d 3 h", "5 min ago". */
 export function relative(text, now) {
   const difference = Date.parse(text) - now
-  if (Math.abs(difference) < 500) return "now"
+  if (difference <= 0 && difference > -1000) return "now"
   return difference > 0 ? `in ${duration(difference)}` : `${duration(difference)} ago`
 }
 

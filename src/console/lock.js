@@ -1,10 +1,10 @@
 // One lock: what was asked for and what its memory holds, side by side, and what people and testers can do to it.
 
+import { ApiError } from "./api.js"
 import { fromField } from "./clock.js"
-import { attempt, button, dangerButton, field, form, h, keyed, replace, table } from "./dom.js"
+import { attempt, button, dangerButton, field, form, h, keyed, sections, setText, table } from "./dom.js"
 import { relative, STEPS, timeFrame, words } from "./format.js"
 import { battery, listDevices, nameOf } from "./locks.js"
-import { throttled } from "./session.js"
 
 /** Number of access codes that the page shows. */
 const LIMIT = 300
@@ -15,27 +15,26 @@ export async function lock({ session, item: device_id, signal }) {
   const list = codesTable()
   const note = h("p", { class: "hint", role: "status" })
   const trouble = h("div", {})
-  const refresh = throttled(async () => {
+  const refresh = session.onChange(async () => {
     const { devices: [device] } = await listDevices(session, { device_ids: [device_id] })
-    if (!device) throw new Error("This lock does not exist, or it was deleted.")
+    if (!device) throw new ApiError("This lock does not exist, or it was deleted.", 404)
     const { access_codes: codes, has_more: hasMore } = await session.inspect("access_codes/list", { device_ids: [device_id], limit: LIMIT })
-    heading.textContent = nameOf(device)
-    replace(facts, factsOf(device))
+    setText(heading, nameOf(device))
+    sections(facts, [["facts", device, factsOf]])
     list.element.hidden = codes.length === 0
-    note.textContent = codes.length === 0 ? "No access codes yet." : hasMore ? `The newest ${LIMIT} access codes.` : ""
-    const held = session.isHeld ? session.now() : undefined
-    keyed(list.body, codes.map((code) => ({ code, held })), ({ code }) => code.access_code_id, ({ code }) => row(session, code))
-    replace(trouble, switches(session, device))
-  })
-  session.addEventListener("change", refresh, { signal })
+    setText(note, codes.length === 0 ? "No access codes yet." : hasMore ? `The newest ${LIMIT} access codes.` : "")
+    const items = codes.map((code) => ({ code, next: nextOf(code, session.now()) }))
+    keyed(list.body, items, ({ code }) => code.access_code_id, (item) => row(session, item))
+    const { max_active_codes_supported: capacity, battery_level: level } = device.properties
+    sections(trouble, [["switches", device, (shown) => switches(session, shown)], ["numbers", { capacity, level }, (values) => numbers(session, device_id, values)]])
+  }, signal)
   await refresh.run()
-  if (!heading.textContent) throw Object.assign(new Error("This lock does not exist, or it was deleted."), { status: 404 })
   return [
     h("p", {}, h("a", { href: `#/w/${session.id}/locks` }, "All locks"), " · ", h("a", { href: `#/w/${session.id}/timeline?lock=${device_id}` }, "Time line of this lock")),
     heading, facts,
     h("section", { "aria-labelledby": "codes" }, h("h2", { id: "codes" }, "Access codes: asked for, and in the lock’s memory"), note, list.element, createCode(session, device_id)),
     h("section", { "aria-labelledby": "door" }, h("h2", { id: "door" }, "At the door"), atTheDoor(session, device_id)),
-    h("section", { "aria-labelledby": "trouble" }, h("h2", { id: "trouble" }, "Trouble"), trouble, numbers(session, device_id)),
+    h("section", { "aria-labelledby": "trouble" }, h("h2", { id: "trouble" }, "Trouble"), trouble, nextOperations(session, device_id)),
   ]
 }
 
@@ -58,8 +57,7 @@ function factsOf(device) {
 }
 
 function codesTable() {
-  const list = table("Access codes", ["Access code", "Status", "PIN asked for", "PIN on the lock", "Time frame asked for", "Time frame on the lock", "Next", "At the lock"])
-  return list
+  return table("Access codes", ["Access code", "Status", "PIN asked for", "PIN on the lock", "Time frame asked for", "Time frame on the lock", "Next", "At the lock"])
 }
 
 /** Cell of a value on the lock. It is marked if it differs from what was asked for. */
@@ -68,9 +66,13 @@ function heldCell(held, asked, isManaged) {
   return h("td", {}, held === asked || !isManaged ? held : h("mark", {}, held, h("span", { class: "hidden" }, " (differs)")))
 }
 
-function row(session, code) {
+function nextOf({ next_step: next, operation }, now) {
+  if (next) return `${STEPS[next.step]} ${relative(next.due_at, now)}`
+  return operation?.started_at ? "the operation does not end by itself" : "nothing"
+}
+
+function row(session, { code, next }) {
   const { held } = code
-  const next = code.next_step
   const frame = timeFrame(code.starts_at, code.ends_at)
   const name = code.name ?? "(no name)"
   const errors = code.errors.filter((error) => error.is_access_code_error).map((error) => error.error_code)
@@ -85,7 +87,7 @@ function row(session, code) {
     heldCell(held?.code, code.code, code.is_managed),
     h("td", {}, code.is_managed ? frame : "–"),
     heldCell(held ? timeFrame(held.starts_at, held.ends_at) : undefined, frame, code.is_managed),
-    h("td", {}, next ? `${STEPS[next.step]} ${relative(next.due_at, session.now())}` : "nothing"),
+    h("td", {}, next),
     h("td", { class: "actions" }, held && !code.is_backup && [changeAtLock(session, target, held),
       dangerButton("Remove", "Really remove at the lock?", async () => {
         await session.control("locks/remove_code", target)
@@ -103,11 +105,11 @@ function changeAtLock(session, target, held) {
   })
 }
 
-function timeFields() {
+export function timeFields() {
   return [field("Starts (UTC; empty: ongoing)", "starts_at", { placeholder: "2026-03-02 15:00" }), field("Ends (UTC)", "ends_at", { placeholder: "2026-03-05 11:00" })]
 }
 
-function timesOf(values) {
+export function timesOf(values) {
   const times = {}
   for (const name of ["starts_at", "ends_at"]) if (values[name]) times[name] = fromField(values[name])
   return times
@@ -147,35 +149,40 @@ function atTheDoor(session, device_id) {
 function switches(session, device) {
   const has = (code) => device.errors.some((error) => error.error_code === code)
   const states = [
-    ["online", "Online", device.properties.online || has("hub_disconnected") || has("account_disconnected")],
+    ["online", "Online", !has("device_disconnected") && !has("device_offline")],
     ["hub_connected", "Hub connected", !has("hub_disconnected")],
     ["account_connected", "Account connected", !has("account_disconnected")],
+    ["subscription_expired", "Subscription expired", has("subscription_required") || has("salto_ks_subscription_limit_exceeded")],
     ["removed", "Removed from the account", has("device_removed")],
   ]
   return h("p", { class: "actions" }, states.map(([name, label, isOn]) =>
     button(label, async () => {
-      await session.control("devices/update", { device_id: device.device_id, [name]: !isOn })
-      return `${nameOf(device)}: “${label}” is now ${isOn ? "off" : "on"}.`
+      const { device: changed } = await session.control("devices/update", { device_id: device.device_id, [name]: !isOn })
+      return `“${label}” was switched ${isOn ? "off" : "on"}. The lock is ${changed.properties.online ? "online" : "offline"}.`
     }, { role: "switch", "aria-checked": String(Boolean(isOn)), class: "switch" })))
 }
 
-function numbers(session, device_id) {
-  const fault = (label, parameters) => button(label, async () => {
-    await session.control("faults/create", { device_id, ...parameters })
-    return "The fault was created. “Faults” lists it."
-  })
+function numbers(session, device_id, { capacity: now, level: charge }) {
   return [h("div", { class: "row" },
     form("Capacity", "Set", async ({ capacity }) => {
       await session.control("devices/update", { device_id, max_active_codes_supported: capacity ? Number(capacity) : null })
       return "The capacity was set."
-    }, field("Capacity of the memory (empty: unlimited)", "capacity", { type: "number", min: "1" })),
+    }, field("Capacity of the memory (empty: unlimited)", "capacity", { type: "number", min: "1", value: now })),
     form("Battery", "Set", async ({ level }) => {
       await session.control("devices/update", { device_id, battery_level: Number(level) / 100 })
       return "The level of the battery was set."
-    }, field("Battery in percent", "level", { type: "number", min: "0", max: "100", required: true }))),
-  h("p", { class: "actions" },
+    }, field("Battery in percent", "level", { type: "number", min: "0", max: "100", required: true, value: charge === undefined || charge === null ? undefined : Math.round(charge * 100) })))]
+}
+
+/** Buttons that make the next operation of the lock go wrong. */
+function nextOperations(session, device_id) {
+  const fault = (label, parameters) => button(label, async () => {
+    await session.control("faults/create", { device_id, ...parameters })
+    return "The fault was created. “Faults” lists it."
+  })
+  return h("p", { class: "actions" },
     fault("The next setting fails", { operation: "set", outcome: { fail: {} }, times: 1 }),
     fault("The next setting never ends", { operation: "set", outcome: "never", times: 1 }),
     fault("The next removal fails", { operation: "remove", outcome: { fail: {} }, times: 1 }),
-    fault("The door is jammed once", { operation: "unlock", outcome: { fail: {} }, times: 1 }))]
+    fault("The door is jammed once", { operation: "unlock", outcome: { fail: {} }, times: 1 }))
 }

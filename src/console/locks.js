@@ -1,8 +1,7 @@
 // All locks of a workspace as cards.
 
-import { button, field, form, h, keyed } from "./dom.js"
+import { attempt, button, field, form, h, keyed, setText } from "./dom.js"
 import { plural, words } from "./format.js"
-import { throttled } from "./session.js"
 import { BRANDS } from "./workspaces.js"
 
 /** Number of locks on a page. */
@@ -31,26 +30,25 @@ export async function locks({ session, signal }) {
   const pager = h("p", { class: "actions" })
   let page = 0
   let devices = []
-  const refresh = throttled(async () => {
+  const refresh = session.onChange(async () => {
     const text = search.querySelector("input").value.trim()
     const found = await listDevices(session, text ? { search: text } : {})
     devices = found.devices
     page = Math.min(page, Math.max(0, Math.ceil(devices.length / PAGE) - 1))
-    count.textContent = `${plural(devices.length, "lock")}${found.hasMore ? " or more: search to find others" : ""}`
+    setText(count, `${plural(devices.length, "lock")}${found.hasMore ? " or more: search to find others" : ""}`)
     const visible = devices.slice(page * PAGE, (page + 1) * PAGE)
     const ids = visible.map((device) => device.device_id)
     const counts = ids.length > 0 ? (await session.inspect("access_codes/count", { device_ids: ids })).counts : []
     const items = visible.map((device) => ({ device: summary(device), count: counts.find((one) => one.device_id === device.device_id) }))
     keyed(cards, items, (item) => item.device.id, (item) => card(session, item))
     showPager()
-  })
+  }, signal)
   const showPager = () => {
     const last = Math.ceil(devices.length / PAGE) - 1
     const to = (label, target) => button(label, () => { page = target; return refresh.run() }, { disabled: target < 0 || target > last })
     pager.replaceChildren(...(last > 0 ? [to("Previous", page - 1), h("span", {}, `Page ${page + 1} of ${last + 1}`), to("Next", page + 1)] : []))
   }
-  search.addEventListener("input", refresh)
-  session.addEventListener("change", refresh, { signal })
+  search.addEventListener("input", () => attempt(refresh.run))
   await refresh.run()
   return [h("h1", {}, "Locks"), h("div", { class: "row" }, search, count), cards, pager, create(session)]
 }

@@ -7,11 +7,11 @@ const ERRORS = {
   device_offline: ["The lock is offline.", "Nothing is sent to it until it is online again: switch it online on its page."],
   device_disconnected: ["The lock is offline.", "Nothing is sent to it until it is online again: switch it online on its page."],
   hub_disconnected: ["The hub of the lock is offline.", "Connect the hub on the page of the lock."],
-  bridge_disconnected: ["The bridge of the lock is offline.", "Connect it on the page of the lock."],
+  bridge_disconnected: ["The bridge of the lock is offline.", "`/_emulator/devices/update` of the control plane removes this error (`errors`)."],
   account_disconnected: ["The account of the lock is disconnected.", "Connect the account on the page of the lock, or by a connect webview."],
   device_removed: ["The lock was removed from its account.", "Add it again on its page."],
-  missing_device_credentials: ["The lock lacks credentials.", "Remove this error on the page of the lock."],
-  subscription_required: ["The subscription of the lock has expired.", "Renew it on the page of the lock."],
+  missing_device_credentials: ["The lock lacks credentials.", "`/_emulator/devices/update` of the control plane removes this error (`errors`)."],
+  subscription_required: ["The subscription of the lock has expired.", "Switch “Subscription expired” off on the page of the lock."],
   no_space_for_access_code_on_device: ["The memory of the lock is full.", "Delete another access code, or raise the capacity on the page of the lock. Then the lock is programmed at once."],
   duplicate_code_on_device: ["The lock already stores this PIN.", "Delete the other access code, or change one of the two PINs. Then the lock is programmed at once."],
   code_constraints_violated: ["The PIN breaks a rule of the lock.", "Change the PIN. There is no retry before."],
@@ -19,16 +19,18 @@ const ERRORS = {
 }
 
 /** Returns why a code is not set: sentences, the most important first. Empty if nothing is unusual. */
-export function reasons(code, { faults = [], now, isHeld, programming }) {
+export function reasons(code, { faults, now, isHeld }) {
   const found = []
   if (code.gone_at) return [{ text: `The access code is gone since ${instant(code.gone_at)}: it was deleted, or its time frame has ended.` }]
-  for (const error of code.errors) found.push(ofError(error, code))
   const { operation } = code
   if (operation?.fault_outcome) found.push(ofOutcome(operation))
+  for (const error of code.errors) found.push(ofError(error, code))
   for (const fault of faults) if (hits(fault, code)) found.push(ofFault(fault))
   if (code.status === "unset") found.push(...notYet(code, now))
   if (operation?.started_at && !operation.fault_outcome) {
-    const byHand = programming === "by_hand" ? " Its operations end only by hand: use “Finish the operation”." : ""
+    // Without such a step the workspace has no duration of lock operations.
+    const endsByItself = code.next_step?.step === "finish_operation" || code.is_waiting_for_code_assignment
+    const byHand = endsByItself ? "" : " In this workspace it ends only by hand: use “Finish the operation”."
     found.push({ text: `The lock is busy with the operation “${operation.type}” since ${instant(operation.started_at)}.${byHand}` })
   }
   if (code.is_waiting_for_code_assignment) found.push({ text: "The provider has not assigned the PIN yet." })
@@ -44,12 +46,13 @@ function ofError(error, code) {
   const other = error.managed_access_code_id ?? error.unmanaged_access_code_id
   const { operation } = code
   const attempts = operation?.failed_attempts ? ` ${plural(operation.failed_attempts, "attempt")} failed.` : ""
-  return { text: `${text}${attempts} ${wayOut}`.trim(), code: error.error_code, other, since: error.created_at, isError: true }
+  const last = error.is_access_code_error && operation?.started_at ? "Until the attempt in progress ends: " : ""
+  return { text: `${last}${text}${attempts} ${wayOut}`.trim(), code: error.error_code, other, isError: true }
 }
 
 function ofOutcome({ fault_outcome: outcome, type }) {
   const operation = `the operation “${type}”`
-  if (outcome === "never") return { text: `A fault keeps ${operation} from ever ending. Delete the fault, then change or delete the access code.`, code: "fault", isError: true }
+  if (outcome === "never") return { text: `A fault keeps ${operation} from ever ending. Delete the fault in “Faults”, if it is still there, and then use “Finish the operation”.`, code: "fault", isError: true }
   if (outcome.delay) return { text: `A fault makes ${operation} take ${outcome.delay}.`, code: "fault", isError: true }
   return { text: `A fault makes ${operation} fail.`, code: "fault", isError: true }
 }

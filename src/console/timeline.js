@@ -1,20 +1,22 @@
 // Access codes on a time line: for each lock, what was asked for, what the lock stores, and what happens next.
 
-import { button, field, h, svg } from "./dom.js"
+import { attempt, button, field, h, setText, svg } from "./dom.js"
 import { instant, plural, relative, shortInstant, STEPS, timeFrame } from "./format.js"
 import { listDevices, nameOf } from "./locks.js"
-import { throttled } from "./session.js"
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const SPANS = [["day", "one day", DAY], ["week", "one week", 7 * DAY], ["month", "one month", 31 * DAY], ["year", "one year", 366 * DAY]]
 
 /** Steps of the axis. */
-const TICKS = [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 31 * DAY, 92 * DAY]
+const TICKS = [HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 31 * DAY, 92 * DAY, 183 * DAY]
 
 /** Heights in pixels. */
 const LANE = 24
 const BAR = 18
+
+/** Width of a label of the axis with some space, in pixels. */
+const LABEL = 92
 
 /** Number of locks on a page, and maximum number of access codes. */
 const LOCKS = 12
@@ -29,42 +31,45 @@ export async function timeline({ session, signal, query }) {
     length: span[query.get("length")] ? query.get("length") : "week", from: Date.parse(query.get("from")) || undefined,
     page: 0, lock: query.get("lock") ?? "",
   }
-  const { devices, hasMore } = await listDevices(session)
+  const { devices: known } = await listDevices(session)
   const chart = h("div", { class: "timeline" })
   const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true })
-  const note = h("p", { class: "hint", role: "status" })
+  const note = h("span", { role: "status" })
+  const period = h("span", {})
   let drawn = ""
   const lengthOf = () => span[state.length]
   const from = () => state.from ?? session.now() - lengthOf() * BEFORE_NOW
-  const refresh = throttled(async () => {
-    const shown = state.lock ? devices.filter((one) => one.device_id === state.lock) : devices.slice(state.page * LOCKS, (state.page + 1) * LOCKS)
+  const refresh = session.onChange(async () => {
+    const { devices, hasMore } = await listDevices(session, state.lock ? { device_ids: [state.lock] } : {})
+    state.last = Math.max(0, Math.ceil(devices.length / LOCKS) - 1)
+    const shown = devices.slice(state.page * LOCKS, (state.page + 1) * LOCKS)
     const range = { from: from(), to: from() + lengthOf() }
     const found = shown.length === 0 ? { access_codes: [], has_more: false } : await session.inspect("access_codes/list", {
       device_ids: shown.map((one) => one.device_id), limit: CODES,
       from: new Date(range.from).toISOString(), to: new Date(range.to).toISOString(),
     })
     const codes = found.access_codes.filter((code) => !code.is_backup)
-    const label = `${plural(codes.length, "access code")} from ${shortInstant(range.from)} to ${shortInstant(range.to)}${found.has_more ? `, the newest ${CODES}` : ""}${hasMore ? "; there are more locks" : ""}`
-    if (note.textContent !== label) note.textContent = label
+    setText(note, `${plural(codes.length, "access code")}${found.has_more ? `, the newest ${CODES}` : ""}${hasMore ? "; there are more locks" : ""}`)
+    setText(period, `${shortInstant(range.from)} to ${shortInstant(range.to)} UTC`)
     // A moving clock alone moves only the line of now; the range follows when it has moved by a hundredth.
-    const content = JSON.stringify([codes, Math.round(range.from / (lengthOf() / 100)), state.length, chart.clientWidth])
+    const content = JSON.stringify([codes, shown, Math.round(range.from / (lengthOf() / 100)), state.length, chart.clientWidth])
     if (content !== drawn) {
       drawn = content
       draw(session, chart, shown, codes, range)
     }
     moveNow(chart, session.now())
-  })
+  }, signal)
   const change = (changes) => {
     Object.assign(state, changes)
     remember(session, state)
-    return refresh.run()
+    return attempt(refresh.run)
   }
-  const controls = controlsOf(state, { devices, from, change, lengthOf })
-  session.addEventListener("change", refresh, { signal })
+  const controls = controlsOf(state, { devices: known, from, change, lengthOf })
   addEventListener("resize", refresh, { signal })
   listen(chart, tip, (part) => change({ from: from() - part * lengthOf() }))
-  queueMicrotask(refresh.run)
-  return [h("h1", {}, "Time line"), controls, note, chart, tip, legend()]
+  // The chart must be on the page, because its width decides.
+  queueMicrotask(() => attempt(refresh.run))
+  return [h("h1", {}, "Time line"), controls, h("p", { class: "hint" }, note, ", ", period), chart, tip, legend()]
 }
 
 /** Writes lock, length and start into the address, so that it can be shared. */
@@ -74,25 +79,36 @@ function remember(session, { lock, length, from }) {
 }
 
 function controlsOf(state, { devices, from, change, lengthOf }) {
-  const lock = field("Lock", "lock", { value: state.lock }, [["", `all, ${LOCKS} on a page`], ...devices.map((one) => [one.device_id, nameOf(one)])])
+  const lock = field("Lock", "lock", { value: state.lock }, [["", `all, ${LOCKS} on a page`], ...devices.map((one) => [one.device_id, nameOf(one)]),
+    ...(state.lock && !devices.some((one) => one.device_id === state.lock) ? [[state.lock, state.lock]] : [])])
   lock.addEventListener("change", (event) => change({ lock: event.target.value, page: 0 }))
   const length = field("Length", "length", { value: state.length }, SPANS.map(([name, label]) => [name, label]))
   length.addEventListener("change", (event) => change({ length: event.target.value, from: undefined }))
   const move = (part) => change({ from: from() + lengthOf() * part })
-  const last = Math.ceil(devices.length / LOCKS) - 1
   return h("div", { class: "row" }, lock, length, h("p", { class: "actions" },
     button("Earlier", () => move(-0.5)), button("Now", () => change({ from: undefined })), button("Later", () => move(0.5)),
-    last > 0 && [button("Previous locks", () => change({ page: Math.max(0, state.page - 1) })), button("Next locks", () => change({ page: Math.min(last, state.page + 1) }))]))
+    devices.length > LOCKS && [button("Previous locks", () => change({ page: Math.max(0, state.page - 1) })),
+      button("Next locks", () => change({ page: Math.min(state.last, state.page + 1) }))]))
 }
 
+/** Samples of the legend: the text, the status, the shape. */
+const box = (className) => () => svg("rect", { class: className, x: 1, y: 1, width: 26, height: 16, rx: 3 })
+const SAMPLES = [
+  ["asked for", "unset", box("asked")],
+  ["on the lock", "unset", box("held")],
+  ["set: opens the door", "set", box("usable")],
+  ["setting", "setting", box("usable")],
+  ["being removed", "removing", box("asked")],
+  ["with an error", "error", box("asked")],
+  ["programming is due, until the start", "unset", () => svg("path", { class: "preload", d: "M4 3v12M4 9h22" })],
+  ["next step", "unset", () => svg("circle", { class: "next", cx: 14, cy: 9, r: 5 })],
+  ["now", "unset", () => svg("line", { class: "now-line", x1: 14, x2: 14, y1: 0, y2: 18 })],
+]
+
 function legend() {
-  const sample = (className, text, status) => h("li", {},
-    svg("svg", { width: 28, height: 18, "aria-hidden": "true", class: "sample" }, svg("g", { class: "bar", "data-status": status },
-      className === "next" ? svg("circle", { class: "next", cx: 14, cy: 9, r: 5 }) : className === "preload" ? svg("path", { class: "preload", d: "M4 3v12M4 9h22" })
-        : svg("rect", { class: className, x: 1, y: 1, width: 26, height: 16, rx: 3 }))), text)
-  return h("ul", { class: "legend", "aria-label": "Legend" }, sample("asked", "asked for", "unset"), sample("held", "on the lock", "unset"),
-    sample("usable", "set: opens the door", "set"), sample("usable", "setting", "setting"), sample("asked", "with an error", "error"),
-    sample("preload", "programming is due, until the start", "unset"), sample("next", "next step", "unset"))
+  const sample = ([text, status, shape]) => h("li", {},
+    svg("svg", { width: 28, height: 18, "aria-hidden": "true", class: "sample" }, svg("g", { class: "bar", "data-status": status }, shape())), text)
+  return h("ul", { class: "legend", "aria-label": "Legend" }, SAMPLES.map(sample))
 }
 
 /** Draws a section for each lock. */
@@ -116,10 +132,10 @@ function draw(session, chart, devices, codes, range) {
       h("h2", {}, h("a", { href: `#/w/${session.id}/locks/${device.device_id}` }, nameOf(device)), " ",
         !device.properties.online && h("span", { class: "badge", "data-status": "error" }, "offline"), h("span", { class: "hint" }, ` ${plural(bars.length, "access code")}`)),
       svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Access codes of ${nameOf(device)}` },
-        svg("g", { class: "content" }, grid(range, x, height), items, svg("line", { class: "now-line", y1: 0, y2: height, "data-from": range.from, "data-scale": width / (range.to - range.from) }))))
+        svg("g", { class: "content" }, grid(range, x, width, height), items, svg("line", { class: "now-line", y1: 0, y2: height, "data-from": range.from, "data-scale": width / (range.to - range.from) }))))
   })
   chart.replaceChildren(axis(range, x, width), ...sections)
-  if (focused) chart.querySelector(`[href="${focused}"]`)?.focus()
+  if (focused) chart.querySelector(`[href="${focused}"]`)?.focus({ preventScroll: true })
 }
 
 /** Returns the periods of a code, in milliseconds. */
@@ -163,7 +179,7 @@ function barOf(session, bar, x, width, isFirst) {
   const next = code.next_step ? `. Next: ${STEPS[code.next_step.step]} ${relative(code.next_step.due_at, session.now())}` : ""
   const element = svg("a", {
     class: "bar", href: `#/w/${session.id}/codes/${code.access_code_id}`, "data-status": statusOf(code), tabindex: isFirst ? "0" : "-1",
-    "aria-label": `${label}: ${code.status}, ${timeFrame(code.starts_at, code.ends_at)}${next}`,
+    "aria-label": `${label}: ${[code.status, ...code.errors.map((error) => error.error_code)].join(", ")}, ${timeFrame(code.starts_at, code.ends_at)}${next}`,
   },
   bar.programming < bar.start && svg("path", { class: "preload", d: `M${left(bar.programming)} ${y + 2}v${BAR - 4}M${left(bar.programming)} ${y + BAR / 2}H${left(bar.start)}` }),
   bar.heldFrom !== undefined && rect("held", bar.heldFrom, bar.heldTo, 5),
@@ -182,22 +198,23 @@ function fitting(text, length) {
   return text.slice(0, text.lastIndexOf(" ", Math.max(0, length)) + 1).trim()
 }
 
-function ticks(range) {
-  const step = TICKS.find((size) => (range.to - range.from) / size <= 8) ?? TICKS.at(-1)
+function ticks(range, width) {
+  const most = Math.max(2, Math.floor(width / LABEL))
+  const step = TICKS.find((size) => (range.to - range.from) / size <= most) ?? TICKS.at(-1)
   const found = []
   for (let at = Math.ceil(range.from / step) * step; at < range.to; at += step) found.push(at)
   return { step, found }
 }
 
-function grid(range, x, height) {
-  return svg("path", { class: "grid", d: ticks(range).found.map((at) => `M${x(at)} 0V${height}`).join("") })
+function grid(range, x, width, height) {
+  return svg("path", { class: "grid", d: ticks(range, width).found.map((at) => `M${x(at)} 0V${height}`).join("") })
 }
 
 function axis(range, x, width) {
-  const { step, found } = ticks(range)
+  const { step, found } = ticks(range, width)
   const text = (at) => (step < DAY ? shortInstant(at).slice(5) : shortInstant(at).slice(0, 10))
   return svg("svg", { class: "axis", width, height: 22, "aria-hidden": "true" }, svg("g", { class: "content" },
-    found.map((at) => svg("text", { x: x(at) + 3, y: 15 }, text(at))), grid(range, x, 22)))
+    found.map((at) => svg("text", { x: x(at) + 3, y: 15 }, text(at))), grid(range, x, width, 22)))
 }
 
 function moveNow(chart, now) {
@@ -233,7 +250,7 @@ function listen(chart, tip, move) {
     tip.style.top = `${box.bottom + 120 > innerHeight ? box.top - tip.offsetHeight - 6 : box.bottom + 6}px`
   }
   chart.addEventListener("pointerover", show)
-  chart.addEventListener("focusin", show)
+  chart.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && show(event))
   chart.addEventListener("pointerleave", () => { tip.hidden = true })
   chart.addEventListener("focusout", () => { tip.hidden = true })
   drag(chart, (pixels) => move(pixels / chart.clientWidth))
@@ -245,16 +262,27 @@ function drag(chart, end) {
     const move = (event) => {
       for (const group of chart.querySelectorAll(".content")) group.setAttribute("transform", `translate(${event.clientX - down.clientX} 0)`)
     }
-    const up = (event) => {
-      removeEventListener("pointermove", move)
-      const pixels = event.clientX - down.clientX
-      if (Math.abs(pixels) < 4) return
-      // The click that follows is not meant for the bar.
-      chart.addEventListener("click", (click) => click.preventDefault(), { once: true, capture: true })
-      setTimeout(() => end(pixels))
+    const pointer = new AbortController()
+    const { signal } = pointer
+    const stop = () => {
+      pointer.abort()
+      for (const group of chart.querySelectorAll(".content")) group.removeAttribute("transform")
     }
-    addEventListener("pointermove", move)
-    addEventListener("pointerup", up, { once: true })
+    const up = (event) => {
+      const pixels = event.clientX - down.clientX
+      if (Math.abs(pixels) < 4) return stop()
+      // The click that follows, if one does, is not meant for the bar.
+      const ignored = new AbortController()
+      chart.addEventListener("click", (click) => click.preventDefault(), { capture: true, signal: ignored.signal })
+      setTimeout(async () => {
+        ignored.abort()
+        await end(pixels)
+        stop()
+      })
+    }
+    addEventListener("pointermove", move, { signal })
+    addEventListener("pointerup", up, { once: true, signal })
+    addEventListener("pointercancel", stop, { once: true, signal })
   })
   chart.addEventListener("dragstart", (event) => event.preventDefault())
 }

@@ -1,7 +1,7 @@
 // The workspace itself: its credentials, its settings, its snapshots, reset and deletion.
 
 import { exported } from "./api.js"
-import { button, dangerButton, field, form, h, keyed, table } from "./dom.js"
+import { button, copied, dangerButton, field, form, h, keyed, table } from "./dom.js"
 import { instant } from "./format.js"
 
 export async function workspace({ session, signal }) {
@@ -13,7 +13,7 @@ export async function workspace({ session, signal }) {
   ].filter(([, value]) => value)
   return [
     h("h1", {}, "Workspace"),
-    h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", {}, value))])),
+    h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", {}, value), " ", button("Copy", () => copied(value), { class: "quiet", "aria-label": `Copy ${name}` }))])),
     h("p", { class: "actions" },
       dangerButton("Reset the workspace", "Really reset?", async () => {
         await session.control("workspaces/reset")
@@ -32,17 +32,15 @@ export async function workspace({ session, signal }) {
 async function snapshots(session, signal) {
   const list = table("Snapshots", ["Time in the workspace", "Created", "Id", "Actions"])
   const none = h("p", { class: "hint" }, "No snapshots yet.")
-  const refresh = async () => {
+  const refresh = session.onChange(async () => {
     const { snapshots: found } = await session.inspect("snapshots/list")
     none.hidden = found.length > 0
     list.element.hidden = found.length === 0
-    keyed(list.body, found, (one) => one.snapshot_id, (one) => row(session, one, refresh))
-  }
-  session.addEventListener("change", refresh, { signal })
-  await refresh()
+    keyed(list.body, found, (one) => one.snapshot_id, (one) => row(session, one))
+  }, signal)
+  await refresh.run()
   const create = button("Create a snapshot", async () => {
     await session.control("snapshots/create")
-    await refresh()
     return "The snapshot was created."
   })
   const add = form("Import a snapshot", "Import", async (values, element) => {
@@ -50,11 +48,10 @@ async function snapshots(session, signal) {
     if (!file) throw new Error("Choose a file that was exported before.")
     const { snapshot } = parsed(await file.text())
     await session.control("snapshots/import", { snapshot })
-    await refresh()
     return "The snapshot was imported. Restore it to use it."
   }, field("File", "file", { type: "file", accept: ".json,application/json" }))
   return h("section", { "aria-labelledby": "snapshots" }, h("h2", { id: "snapshots" }, "Snapshots"),
-    h("p", {}, "A snapshot stores everything in the workspace, with its clock."), create, none, list.element,
+    h("p", {}, "A snapshot stores everything in the workspace, with its clock, except keys, and the secrets and deliveries of webhooks."), create, none, list.element,
     h("details", { class: "panel" }, h("summary", {}, "Import a snapshot"), add))
 }
 
@@ -73,22 +70,24 @@ async function download(session, snapshotId) {
   URL.revokeObjectURL(link.href)
 }
 
-function row(session, one, refresh) {
+function row(session, one) {
   const snapshot_id = one.snapshot_id
   return h("tr", {}, h("th", { scope: "row" }, instant(one.now)), h("td", {}, instant(one.created_at), one.is_imported && " (imported)"),
     h("td", {}, h("code", { class: "id" }, snapshot_id)),
     h("td", { class: "actions" },
-      button("Restore", async () => {
+      dangerButton("Restore", "Really restore?", async () => {
         const { now } = await session.control("snapshots/restore", { snapshot_id })
         return `The workspace is as it was at ${instant(now)}.`
       }),
       button("Export", () => download(session, snapshot_id)),
       dangerButton("Delete", "Really delete?", async () => {
         await session.control("snapshots/delete", { snapshot_id })
-        await refresh()
         return "The snapshot was deleted."
       })))
 }
+
+/** The server does not say which setting is chosen. */
+const CHOOSE = ["", "choose…"]
 
 function settings(session) {
   return h("section", { "aria-labelledby": "settings" }, h("h2", { id: "settings" }, "Settings"),
@@ -96,14 +95,14 @@ function settings(session) {
       form("Duration of lock operations", "Set", async ({ programming, after }) => {
         await session.control("programming/set", { programming: programming === "after" ? { after: after ?? "PT0.25S" } : programming })
         return "The duration of lock operations was set."
-      }, field("Lock operations take", "programming", { value: "after" }, [["after", "a duration"], ["at_once", "no time"], ["by_hand", "until they are finished by hand"]]),
+      }, field("Lock operations take", "programming", { value: "", required: true }, [CHOOSE, ["after", "a duration"], ["at_once", "no time"], ["by_hand", "until they are finished by hand"]]),
       field("Duration", "after", { placeholder: "PT0.25S" })),
       form("Unknown parameters", "Set", async ({ strictness }) => {
         await session.control("strictness/set", { strictness })
         return "The rule for unknown parameters was set."
-      }, field("Unknown parameters", "strictness", { value: "seam" }, [["seam", "are ignored, as at Seam"], ["strict", "are rejected"]])),
+      }, field("Unknown parameters", "strictness", { value: "", required: true }, [CHOOSE, ["seam", "are ignored, as at Seam"], ["strict", "are rejected"]])),
       form("Rate limits", "Set", async ({ limits }) => {
         await session.control("rate_limits/set", { limits })
         return "The rate limits were set."
-      }, field("Rate limits", "limits", { value: "off" }, [["off", "off"], ["seam", "as at Seam"]]))))
+      }, field("Rate limits", "limits", { value: "", required: true }, [CHOOSE, ["off", "off"], ["seam", "as at Seam"]]))))
 }

@@ -1,7 +1,7 @@
 // The first page: all workspaces, and a form to create one.
 
 import { control } from "./api.js"
-import { button, dangerButton, field, form, h, keyed, table } from "./dom.js"
+import { button, dangerButton, field, form, h, keyed, setText, table } from "./dom.js"
 import { instant, plural, words } from "./format.js"
 import { fromField } from "./clock.js"
 import { throttled } from "./session.js"
@@ -25,20 +25,27 @@ export async function workspaces({ signal }) {
   const show = () => {
     const text = search.querySelector("input").value.trim().toLowerCase()
     const found = all.filter((one) => `${one.name} ${one.workspace_id} ${one.api_key} ${one.seed}`.toLowerCase().includes(text))
-    count.textContent = plural(found.length, "workspace")
-    keyed(list.body, found.slice(0, shown), (one) => one.workspace_id, (one) => row(one, refresh))
+    setText(count, plural(found.length, "workspace"))
+    keyed(list.body, found.slice(0, shown).map(listed), (one) => one.workspace_id, (one) => row(one, refresh))
     more.replaceChildren(...(found.length > shown ? [button("Show more", () => { shown += PAGE; show() })] : []))
   }
+  const problem = h("p", { class: "error", role: "alert" })
   const refresh = throttled(async () => {
     all = (await control("workspaces/list")).workspaces.reverse()
+    setText(problem, "")
     show()
-  })
+  }, (error) => setText(problem, `Not up to date: ${error.message}`))
   search.addEventListener("input", show)
-  all = (await control("workspaces/list")).workspaces.reverse()
-  show()
+  await refresh.run()
+  if (signal.aborted) return []
   const timer = setInterval(() => document.visibilityState === "visible" && refresh(), 3000)
   signal.addEventListener("abort", () => clearInterval(timer))
-  return [h("h1", {}, "Workspaces"), create(), h("div", { class: "row" }, search, count), list.element, more]
+  return [h("h1", {}, "Workspaces"), problem, create(), h("div", { class: "row" }, search, count), list.element, more]
+}
+
+/** What a row shows: without the instant of a clock that moves. */
+function listed(one) {
+  return one.clock.mode === "held" ? one : { ...one, clock: { mode: one.clock.mode } }
 }
 
 function row(one, refresh) {

@@ -31,7 +31,7 @@ static DOCUMENTS: LazyLock<[(&str, &str, String); 2]> = LazyLock::new(|| {
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     let urls = DOCUMENTS.iter().map(|(path, name, _)| Url::new(name, path));
-    let config = Config::new(urls).try_it_out_enabled(true).persist_authorization(true).deep_linking(true);
+    let config = Config::new(urls).try_it_out_enabled(true).deep_linking(true);
     // Otherwise the pages send the contract to a server that checks it.
     Arc::new(config.validator_url("none"))
 });
@@ -64,11 +64,44 @@ fn respond(name: &str, request: &Request) -> Response {
     }
 }
 
-/// Returns a contract whose requests go to the server that serves the page, at any address.
+/// Credentials that a reader of the pages can have. The contract has others, which Latchkey never issues.
+const CREDENTIALS: &[&str] =
+    &["admin_token", "api_key", "client_session", "pat_with_workspace", "pat_without_workspace", "seam_workspace"];
+
+/// Returns a contract for these pages: its requests go to the server that serves the page, at any address; it asks only
+/// for credentials that a reader can have; and a request is filled in only with what it needs.
 fn of_this_server(contract: &str) -> String {
     let mut document: Value = serde_json::from_str(contract).unwrap_or_default();
     document["servers"] = json!([{ "url": "/", "description": "This server." }]);
+    if let Some(schemes) = document.pointer_mut("/components/securitySchemes").and_then(Value::as_object_mut) {
+        schemes.retain(|name, _| CREDENTIALS.contains(&name.as_str()));
+    }
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for operation in paths.filter_map(|(_, path)| path.as_object_mut()).flatten().map(|(_, operation)| operation) {
+        if let Some(security) = operation["security"].as_array_mut() {
+            let is_known = |name: &String| CREDENTIALS.contains(&name.as_str());
+            security.retain(|one| one.as_object().is_some_and(|names| names.keys().all(is_known)));
+        }
+        if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json") {
+            body["example"] = example(&body["schema"]);
+        }
+    }
     document.to_string()
+}
+
+/// Two locks of the default sandbox.
+const FIRST_LOCKS: [&str; 2] = ["00000000-0000-4000-8000-000000000101", "00000000-0000-4000-8000-000000000102"];
+
+/// Returns the required locks of a request: those of the sandbox. The reader adds everything else.
+fn example(schema: &Value) -> Value {
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let [first, second] = FIRST_LOCKS;
+    let values = required.filter_map(|name| match name {
+        "device_id" => Some((name.to_owned(), json!(first))),
+        "device_ids" => Some((name.to_owned(), json!([first, second]))),
+        _ => None,
+    });
+    Value::Object(values.collect())
 }
 
 fn page(body: Body, content_type: &str) -> Response {

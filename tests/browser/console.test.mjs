@@ -301,6 +301,92 @@ test("texts of clients are shown as text and never as markup", async () => {
   })
 })
 
+test("curl command quotes everything that a client has sent", async () => {
+  globalThis.location = { origin: "http://127.0.0.1:7326" }
+  const { curl } = await import("../../src/console/api.js")
+  const { quoted } = await import("../../src/console/format.js")
+  const request = { method: "X`id`", path: "/a$(id)'b", query: { "x y": "&" }, body: "@/etc/hostname" }
+  assert.equal(curl({ api_key: "key" }, request, quoted), [
+    "curl", "-X 'X`id`'", "'http://127.0.0.1:7326/a$(id)'\\''b?x%20y=%26'", "-H 'Authorization: Bearer key'",
+    "-H 'Content-Type: application/json'", "--data-raw '@/etc/hostname'",
+  ].join(" "))
+})
+
+test("skip link moves the focus and keeps the view", async () => {
+  const workspace = await heldWorkspace()
+  await withPage(DESKTOP, async (page) => {
+    await open(page, workspace, "faults")
+    await page.getByRole("link", { name: "Skip to content" }).focus()
+    await page.keyboard.press("Enter")
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main")
+    assert.match(page.url(), /\/faults$/)
+    await page.getByRole("heading", { name: "Faults", exact: true }).waitFor()
+  })
+})
+
+test("confirmation of a deletion stays while the page is refreshed", async () => {
+  const workspace = await heldWorkspace()
+  const [{ device_id }] = workspace.devices
+  const { access_code_id } = await workspace.seam.accessCodes.create({ device_id, name: "Ada" })
+  await control("clock/advance", { workspace_id: workspace.id, by: "PT1S" })
+  await withPage(DESKTOP, async (page) => {
+    await open(page, workspace, `codes/${access_code_id}`)
+    await page.getByRole("button", { name: "Delete the access code" }).click()
+    const question = page.getByRole("button", { name: "Really delete?" })
+    await question.focus()
+    const top = await page.evaluate(() => scrollY)
+    for (const name of ["Bob", "Cleo", "Dan"]) {
+      await workspace.seam.accessCodes.update({ access_code_id, name })
+      await control("clock/advance", { workspace_id: workspace.id, by: "PT1S" })
+      await page.getByRole("heading", { name }).waitFor()
+    }
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Really delete?")
+    assert.equal(await page.evaluate(() => scrollY), top)
+    await question.click()
+    await notice(page, "The deletion was requested.")
+  })
+})
+
+test("workspace that is deleted elsewhere is reported", async () => {
+  const workspace = await heldWorkspace()
+  await withPage(DESKTOP, async (page) => {
+    await open(page, workspace, "locks")
+    await page.locator(".card").waitFor()
+    await control("workspaces/delete", { workspace_id: workspace.id })
+    await page.getByText("This workspace does not exist, or it was deleted.").waitFor()
+    await page.getByRole("link", { name: "All workspaces" }).click()
+    await page.getByRole("heading", { name: "Workspaces" }).waitFor()
+  })
+})
+
+test("failure of the server is shown, and the view recovers", async () => {
+  const workspace = await heldWorkspace()
+  await withPage(DESKTOP, async (page) => {
+    const fail = (route) => route.fulfill({ status: 500, json: { error: { message: "out of order" }, ok: false } })
+    await page.route("**/devices/list", fail)
+    await open(page, workspace, "locks")
+    await page.getByRole("alert").getByText("out of order").waitFor()
+    await page.unroute("**/devices/list")
+    await page.getByRole("button", { name: "Try again" }).click()
+    await page.locator(".card").waitFor()
+    await page.route("**/devices/list", fail)
+    await page.getByText("Not up to date: out of order").waitFor()
+    await page.unroute("**/devices/list")
+    await page.getByText("Live", { exact: true }).waitFor()
+  })
+})
+
+test("form that is submitted twice at once acts once", async () => {
+  const workspace = await heldWorkspace()
+  await withPage(DESKTOP, async (page) => {
+    await open(page, workspace, "locks")
+    await page.getByText("Add a lock").click()
+    await page.getByRole("button", { name: "Add", exact: true }).dblclick()
+    await page.locator(".card").nth(1).waitFor()
+    assert.equal((await workspace.seam.devices.list()).length, 2)
+  })
+})
+
 test("time line has its lock, length and start in the address", async () => {
   const workspace = await heldWorkspace(2)
   const [, { device_id }] = workspace.devices
