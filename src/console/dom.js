@@ -54,6 +54,7 @@ export function keyed(container, items, key, render) {
       continue
     }
     const element = render(item)
+    if (container.columns) label(element, container.columns)
     const focused = found?.element.contains(document.activeElement) ? document.activeElement : undefined
     if (found) found.element.replaceWith(element)
     if (focused) refocus(element, focused)
@@ -66,6 +67,15 @@ export function keyed(container, items, key, render) {
     else container.insertBefore(element, position)
   }
   container.keyedElements = current
+}
+
+/** Names the cells of a row for narrow screens, on which a cell is a line. The roles stay those of a table there. */
+function label(row, columns) {
+  row.setAttribute("role", "row")
+  for (const [index, cell] of [...row.children].entries()) {
+    cell.setAttribute("role", cell.tagName === "TH" ? "rowheader" : "cell")
+    cell.dataset.column = columns[index]
+  }
 }
 
 /** Shows sections, each a name, its data and a function that renders them, as `keyed` does. */
@@ -174,10 +184,11 @@ export function form(label, submit, action, ...children) {
 }
 
 /** Table with a caption for screen readers. Returns the table and its body. */
-export function table(caption, columns, attributes = {}) {
-  const head = h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))
-  const body = h("tbody", {})
-  const element = h("table", attributes, h("caption", { class: "hidden" }, caption), h("thead", {}, head), body)
+export function table(caption, columns) {
+  const head = h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column)))
+  const body = h("tbody", { role: "rowgroup" })
+  body.columns = columns
+  const element = h("table", { role: "table" }, h("caption", { class: "hidden" }, caption), h("thead", { role: "rowgroup" }, head), body)
   // Wide tables scroll on narrow screens, also by the keyboard.
   return { element: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, element), body }
 }
