@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Compares the SQL statements of a request, run by pgbench, with the same request through Latchkey. Prints which share
 # of the database's requests per second Latchkey reaches.
-#   DATABASE_URL=... BASE_URL=... [DURATION=5] [SQL="create create_multiple"] bench/pgbench.sh [-D name=value ...]
+#   DATABASE_URL=... BASE_URL=... [DURATION=5] [CONCURRENCY="1 16"] [SQL="create create_multiple"] [OUT=results.jsonl]
+#     bench/pgbench.sh [-D name=value ...]
 # Runs bench/sql/NAME.sql for each NAME. Further arguments are passed to pgbench (variables of the scripts).
-# BASE_URL is a running Latchkey, and DATABASE_URL its database. Directly before, the scenario NAME of run.sh is measured.
-# Both use 16 connections.
+# BASE_URL is a running Latchkey, and DATABASE_URL its database. Directly before, the scenario NAME of run.sh is measured,
+# with the same number of connections. The rates of pgbench are also appended to OUT as JSON lines, for plot.mjs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 DURATION=${DURATION:-5}
+CONCURRENCY=${CONCURRENCY:-"1 16"}
 : "${DATABASE_URL:?set DATABASE_URL to the database of the server}"
 ((DURATION <= 60)) || { echo "DURATION is at most 60 s" >&2; exit 1; }
 
@@ -17,8 +19,9 @@ pgbench=$(command -v pgbench) || for pgbench in /usr/lib/postgresql/*/bin/pgbenc
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-measure_latchkey() { # scenario; prints the requests per second
-  OUT=$work/$1.jsonl STORED=0 CONCURRENCY=16 SCENARIOS=$1 ROUNDS=1 WITH_FAKE=0 DURATION=$DURATION \
+measure_latchkey() { # scenario, connections; prints the requests per second
+  rm -f "$work/$1.jsonl"
+  OUT=$work/$1.jsonl STORED=0 CONCURRENCY=$2 SCENARIOS=$1 ROUNDS=1 WITH_FAKE=0 DURATION=$DURATION \
     "$here/run.sh" >/dev/null 2>"$work/run.log" || { cat "$work/run.log" >&2; return 1; }
   # A rejected request needs little work of the database, so a result with failures is useless.
   grep -q '"non_2xx":0,' "$work/$1.jsonl" || { cat "$work/$1.jsonl" >&2; return 1; }
@@ -37,18 +40,20 @@ post create "{\"workspace_id\":\"$workspace\",\"clock\":{\"held_at\":\"2026-01-0
 # The same settings as in the connections of the server.
 export PGOPTIONS='-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c random_page_cost=0.1'
 
-echo "| statements | pgbench tps | Latchkey req/s | share |"
-echo "| --- | --- | --- | --- |"
+echo "| statements | connections | pgbench tps | Latchkey req/s | share |"
+echo "| --- | --- | --- | --- | --- |"
 for file in "$here"/sql/*.sql; do
   [ -f "$file" ] || { echo "bench/sql holds no .sql file" >&2; exit 1; }
   name=$(basename "$file" .sql)
   [[ -z ${SQL:-} || " $SQL " == *" $name "* ]] || continue
-  rps=
-  rps=$(measure_latchkey "$name")
-  "$pgbench" -n -c 16 -j 1 -M prepared -T "$DURATION" -f "$file" "$@" "$DATABASE_URL" >"$work/pgbench.log" 2>&1 ||
-    { cat "$work/pgbench.log" >&2; exit 1; }
-  tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.log" | tail -n 1)
-  awk -v name="$name" -v tps="$tps" -v rps="$rps" 'BEGIN {
-    if (rps == "") { rps = share = "–" } else { share = sprintf("%.0f %%", 100 * rps / tps); rps = sprintf("%.0f", rps) }
-    printf "| %s | %.0f | %s | %s |\n", name, tps, rps, share }'
+  for connections in $CONCURRENCY; do
+    rps=$(measure_latchkey "$name" "$connections")
+    "$pgbench" -n -c "$connections" -j 1 -M prepared -T "$DURATION" -f "$file" "$@" "$DATABASE_URL" >"$work/pgbench.log" 2>&1 ||
+      { cat "$work/pgbench.log" >&2; exit 1; }
+    tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.log" | tail -n 1)
+    awk -v name="$name" -v connections="$connections" -v tps="$tps" -v rps="$rps" 'BEGIN {
+      printf "| %s | %d | %.0f | %.0f | %.0f %% |\n", name, connections, tps, rps, 100 * rps / tps }'
+    [ -z "${OUT:-}" ] ||
+      printf '{"target":"pgbench","stored":0,"scenario":"%s","connections":%d,"rps":%s}\n' "$name" "$connections" "$tps" >>"$OUT"
+  done
 done
