@@ -84,7 +84,7 @@ export function sections(container, list) {
   keyed(container, list.map(([name, data]) => ({ name, data })), (item) => item.name, ({ name, data }) => h("div", {}, renders.get(name)(data)))
 }
 
-/** Shows a message to everybody, also to screen readers. An error stays until it is closed, the others for six seconds. */
+/** Shows a message to everybody, also to screen readers. An error stays until the next message or view, the others for six seconds. */
 export function notice(text, isError = false) {
   const list = document.getElementById("notices")
   clearErrors()
