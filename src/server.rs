@@ -122,10 +122,14 @@ async fn metrics(
     Extension(last_backlog): Extension<Arc<LastBacklog>>,
     method: Method,
 ) -> Response {
-    if !matches!(method, Method::GET | Method::HEAD) {
+    if !is_read(&method) {
         return only_get().await.into_response();
     }
     metrics::response(&app, &last_backlog).await
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 async fn only_get() -> Error {

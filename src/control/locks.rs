@@ -32,14 +32,28 @@ pub(super) struct MemoryBody {
 struct Slot {
     slot: usize,
     access_code_id: Uuid,
+    #[serde(flatten)]
+    entry: HeldEntry,
+    is_managed: bool,
+    is_backup: bool,
+}
+
+/// Entry in the memory of a lock.
+#[derive(Serialize)]
+pub(super) struct HeldEntry {
     code: String,
     name: Option<String>,
     #[serde(with = "iso::option")]
     starts_at: Option<Timestamp>,
     #[serde(with = "iso::option")]
     ends_at: Option<Timestamp>,
-    is_managed: bool,
-    is_backup: bool,
+}
+
+impl From<LockCode> for HeldEntry {
+    fn from(LockCode { name, code, window }: LockCode) -> Self {
+        let (starts_at, ends_at) = window.map(Window::bounds).unzip();
+        Self { code, name, starts_at, ends_at }
+    }
 }
 
 /// Returns the codes in the memory of a lock, in the order in which the lock first stored them. A code that the lock
@@ -64,10 +78,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let slot = |(index, (code, held)): (usize, (&AccessCode, LockCode))| Slot {
         slot: index + 1,
         access_code_id: code.access_code_id,
-        code: held.code,
-        name: held.name,
-        starts_at: held.window.map(|window| window.starts_at),
-        ends_at: held.window.map(|window| window.ends_at),
+        entry: held.into(),
         is_managed: code.state.is_managed,
         is_backup: code.state.is_backup,
     };

@@ -25,3 +25,8 @@ pub(crate) const LOCKS: [(&str, &str, u128); 10] = [
     ("two_n_intercom", "Main Entrance", 0x109),
     ("tedee_lock", "Office", 0x10a),
 ];
+
+/// Returns the fixed id of a device of the sandbox, a UUID of version 4 that ends with these digits.
+pub(crate) fn device_id(digits: u128) -> Uuid {
+    Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
+}

@@ -5,15 +5,9 @@ use super::device_specs::LockSpec;
 use super::workspaces::{Owner, WorkspaceParams, create};
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
-use crate::domain::sandbox::{API_KEY, LOCKS, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
+use crate::domain::sandbox::{API_KEY, LOCKS, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID, device_id};
 use crate::error::{Error, Result};
 use crate::store::{Ownership, devices, workspaces};
-use uuid::Uuid;
-
-/// Returns the fixed id of a device of the sandbox, a UUID of version 4 that ends with these digits.
-fn device_id(digits: u128) -> Uuid {
-    Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
-}
 
 /// Creates the default sandbox if it does not exist, and returns its devices.
 ///

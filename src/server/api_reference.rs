@@ -1,9 +1,12 @@
 //! `/docs`: both contracts as web pages, from which a reader can send requests to this server. The pages are those of
 //! Swagger UI, which are part of the program, so they need no network.
 
-use super::console::{is_read, only_read, set_page_headers};
+use super::console::set_page_headers;
+use super::{is_read, only_get};
 use crate::api::edge;
+use crate::compute;
 use crate::contract::{CONTROL_OPENAPI, OPENAPI};
+use crate::domain::sandbox;
 use crate::engine::app::App;
 use crate::error::Error;
 use axum::Router;
@@ -21,16 +24,15 @@ use utoipa_swagger_ui::{Config, Url};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The contracts for these pages: the path, the name, the document.
-static DOCUMENTS: LazyLock<[(&str, &str, String); 2]> = LazyLock::new(|| {
-    [
-        ("/docs/seam.json", "Seam Connect", of_this_server(OPENAPI)),
-        ("/docs/control.json", "Control plane", of_this_server(CONTROL_OPENAPI)),
-    ]
-});
+/// The contracts: the path, the name, the document.
+const CONTRACTS: [(&str, &str, &str); 2] =
+    [("/docs/seam.json", "Seam Connect", OPENAPI), ("/docs/control.json", "Control plane", CONTROL_OPENAPI)];
+
+/// The same contracts, for these pages.
+static DOCUMENTS: LazyLock<[String; 2]> = LazyLock::new(|| CONTRACTS.map(|(.., document)| of_this_server(document)));
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    let urls = DOCUMENTS.iter().map(|(path, name, _)| Url::new(name, path));
+    let urls = CONTRACTS.iter().map(|(path, name, _)| Url::new(name, path));
     let config = Config::new(urls).try_it_out_enabled(true).deep_linking(true);
     // Otherwise the pages send the contract to a server that checks it.
     Arc::new(config.validator_url("none"))
@@ -40,15 +42,18 @@ static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/docs", any(async || Redirect::permanent("/docs/")))
-        .route("/docs/", any(async |request: Request| respond("index.html", &request)))
-        .route("/docs/{file}", any(async |Path(name): Path<String>, request: Request| respond(&name, &request)))
+        .route("/docs/", any(async |request: Request| respond("index.html", request).await))
+        .route("/docs/{file}", any(async |Path(name): Path<String>, request: Request| respond(&name, request).await))
 }
 
-fn respond(name: &str, request: &Request) -> Response {
+async fn respond(name: &str, request: Request) -> Response {
     if !is_read(request.method()) {
-        return only_read();
+        return only_get().await.into_response();
     }
-    if let Some((.., document)) = DOCUMENTS.iter().find(|(path, ..)| *path == request.uri().path()) {
+    if let Some(index) = CONTRACTS.iter().position(|(path, ..)| *path == request.uri().path()) {
+        // The first request computes the documents, which takes some tens of milliseconds.
+        let [seam, control] = compute::run(|| LazyLock::force(&DOCUMENTS)).await;
+        let document = if index == 0 { seam } else { control };
         return page(Body::from(document.as_str()), "application/json; charset=utf-8");
     }
     match utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)) {
@@ -59,7 +64,7 @@ fn respond(name: &str, request: &Request) -> Response {
             }
             response
         }
-        Ok(None) => edge::unknown_path(request).into_response(),
+        Ok(None) => edge::unknown_path(&request).into_response(),
         Err(error) => Error::Internal(error.to_string().into()).into_response(),
     }
 }
@@ -71,7 +76,7 @@ const CREDENTIALS: &[&str] =
 /// Returns a contract for these pages: its requests go to the server that serves the page, at any address; it asks only
 /// for credentials that a reader can have; and a request is filled in only with what it needs.
 fn of_this_server(contract: &str) -> String {
-    let mut document: Value = serde_json::from_str(contract).unwrap_or_default();
+    let Ok(mut document) = serde_json::from_str::<Value>(contract) else { return contract.to_owned() };
     document["servers"] = json!([{ "url": "/", "description": "This server." }]);
     if let Some(schemes) = document.pointer_mut("/components/securitySchemes").and_then(Value::as_object_mut) {
         schemes.retain(|name, _| CREDENTIALS.contains(&name.as_str()));
@@ -89,13 +94,11 @@ fn of_this_server(contract: &str) -> String {
     document.to_string()
 }
 
-/// Two locks of the default sandbox.
-const FIRST_LOCKS: [&str; 2] = ["00000000-0000-4000-8000-000000000101", "00000000-0000-4000-8000-000000000102"];
-
 /// Returns the required locks of a request: those of the sandbox. The reader adds everything else.
 fn example(schema: &Value) -> Value {
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let [first, second] = FIRST_LOCKS;
+    let [(.., first), (.., second), ..] = sandbox::LOCKS;
+    let (first, second) = (sandbox::device_id(first), sandbox::device_id(second));
     let values = required.filter_map(|name| match name {
         "device_id" => Some((name.to_owned(), json!(first))),
         "device_ids" => Some((name.to_owned(), json!([first, second]))),

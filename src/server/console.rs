@@ -1,9 +1,9 @@
 //! The console: a web page that shows workspaces, locks, access codes, requests and webhooks. Its files are in
 //! `src/console/` and are part of the program. The page uses only Seam's API and the control plane.
 
+use super::{is_read, only_get};
 use crate::api::edge;
 use crate::engine::app::App;
-use crate::error::Error;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -61,7 +61,7 @@ pub(super) async fn root(State(app): State<App>, request: Request) -> Response {
 
 async fn page(method: Method) -> Response {
     if !is_read(&method) {
-        return only_read();
+        return only_get().await.into_response();
     }
     document(PAGE, "text/html; charset=utf-8")
 }
@@ -71,17 +71,9 @@ async fn file(Path(name): Path<String>, request: Request) -> Response {
         return edge::unknown_path(&request).into_response();
     };
     if !is_read(request.method()) {
-        return only_read();
+        return only_get().await.into_response();
     }
     document(text, content_type)
-}
-
-pub(super) fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-}
-
-pub(super) fn only_read() -> Response {
-    Error::MethodNotAllowed("GET".to_owned()).into_response()
 }
 
 /// Returns true if `Accept` names `text/html`, as the requests of browsers for a page do. `*/*` is not enough.

@@ -228,6 +228,10 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/access_codes/list", json!({ "access_code_ids": [code] })).await;
         server.post("/access_codes/list", json!({ "device_id": lock(0), "limit": 1, "search": "a" })).await;
         server.post("/access_codes/get_timeline", json!({ "access_code_id": code })).await;
+        let period = json!({ "device_ids": [lock(0)], "from": "2030-01-01T00:00:00Z", "to": "2031-01-01T00:00:00Z" });
+        server.post("/_emulator/access_codes/list", period).await;
+        server.post("/_emulator/access_codes/list", json!({ "access_code_ids": [code] })).await;
+        server.post("/_emulator/access_codes/count", json!({ "device_ids": [lock(0), lock(3)] })).await;
         let unmanaged = json!({ "device_id": lock(0), "code": "246801" });
         let unmanaged = id(&server.post("/_emulator/locks/add_code", unmanaged).await);
         server.post("/access_codes/unmanaged/list", json!({ "device_id": lock(0) })).await;

@@ -1,6 +1,7 @@
 //! `/_emulator/access_codes/list` and `count`: the codes on some devices, with what each lock stores and the next step.
 
 use super::super::Control;
+use super::super::locks::HeldEntry;
 use crate::api::body::access_code::managed_or_unmanaged;
 use crate::clock::{Timestamp, iso};
 use crate::compute;
@@ -56,16 +57,6 @@ struct ListedCode {
     next_step: Option<NextStep>,
     #[serde(with = "iso::option")]
     gone_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct HeldEntry {
-    code: String,
-    name: Option<String>,
-    #[serde(with = "iso::option")]
-    starts_at: Option<Timestamp>,
-    #[serde(with = "iso::option")]
-    ends_at: Option<Timestamp>,
 }
 
 /// Operation that the lock performs, or must perform to reach the requested state.
@@ -156,12 +147,6 @@ fn listed(
     let Some((device, lock)) = locks.get(&code.device_id) else { return Ok(None) };
     let state = &code.state;
     let failure = state.rare_fields.failure.as_ref();
-    let held = keypad::effective_entry(code, device).map(|held| HeldEntry {
-        code: held.code,
-        name: held.name,
-        starts_at: held.window.map(|window| window.starts_at),
-        ends_at: held.window.map(|window| window.ends_at),
-    });
     let operation = state.required_operation().map(|(operation, due_at)| OperationBody {
         r#type: operation,
         due_at,
@@ -172,7 +157,7 @@ fn listed(
     });
     Ok(Some(ListedCode {
         access_code: managed_or_unmanaged(code, summary)?,
-        held,
+        held: keypad::effective_entry(code, device).map(HeldEntry::from),
         first_held_at: state.first_held_at,
         programming_due_at: state.is_managed.then(|| state.programming_due_at()),
         operation,
