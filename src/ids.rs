@@ -6,6 +6,7 @@
 
 use crate::clock::Timestamp;
 use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use uuid::{Builder, Uuid};
 
 /// Generator of the ids of one workspace.
@@ -103,12 +104,36 @@ fn first<const N: usize>(hash: [u8; 32]) -> [u8; N] {
     std::array::from_fn(|index| hash[index % 32])
 }
 
+/// Number of random bytes that are taken from the operating system at once. A system call for each id takes longer than
+/// everything else that an id needs.
+const RANDOM_BLOCK: usize = 512;
+
+thread_local! {
+    /// Random bytes of this thread that were not used yet.
+    static RANDOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    const { assert!(N <= RANDOM_BLOCK) };
+    RANDOM.with_borrow_mut(|block| {
+        if block.len() < N {
+            refill(block);
+        }
+        let rest = block.len() - N;
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&block[rest..]);
+        // They may be part of a key.
+        block[rest..].fill(0);
+        block.truncate(rest);
+        bytes
+    })
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system for randomness")]
 #[expect(clippy::expect_used, reason = "the server cannot run without randomness")]
-fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-    bytes
+fn refill(block: &mut Vec<u8>) {
+    block.resize(RANDOM_BLOCK, 0);
+    getrandom::fill(block).expect("the operating system gives randomness");
 }
 
 #[cfg(test)]

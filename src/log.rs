@@ -1,11 +1,15 @@
 //! The server's log on standard error: its filter and its formats.
 
+mod writer;
+
+pub use self::writer::LastLines;
+
+use self::writer::Lines as LineWriter;
 use crate::config::Settings;
 use std::fmt;
 use std::io::IsTerminal as _;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -15,20 +19,15 @@ use tracing_subscriber::registry::LookupSpan;
 /// Target of the lines of the access log (`http/access_log.rs`), for the filter and for their format.
 pub(crate) const REQUESTS: &str = "latchkey::requests";
 
-/// Maximum number of lines that wait to be written. Further lines are dropped: a terminal or a pipe that nobody reads
-/// must not stop the server.
-const MAX_WAITING_LINES: usize = 4096;
-
-/// Sets up the log. `RUST_LOG` overrides the filter of the settings. The last lines are written when the guard is
+/// Sets up the log. `RUST_LOG` overrides the filter of the settings. The last lines are written when the result is
 /// dropped.
-pub fn start(settings: &Settings) -> WorkerGuard {
+pub fn start(settings: &Settings) -> LastLines {
     let requests = if settings.quiet { "error" } else { "info" };
     let chosen = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
     let filter = chosen
         .and_then(|directives| EnvFilter::try_new(directives).ok())
         .unwrap_or_else(|| EnvFilter::new(format!("warn,{REQUESTS}={requests}")));
-    let lines = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING_LINES);
-    let (writer, guard) = lines.finish(std::io::stderr());
+    let (writer, last_lines) = LineWriter::start(std::io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if settings.log_json {
         log.json().with_span_list(false).init();
@@ -36,7 +35,7 @@ pub fn start(settings: &Settings) -> WorkerGuard {
         let wants_colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         log.with_ansi(wants_colors && std::io::stderr().is_terminal()).event_format(Lines::default()).init();
     }
-    guard
+    last_lines
 }
 
 /// Format for people: a short line for each request, and the usual format for all other lines.

@@ -44,6 +44,15 @@ fn collect() {
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
+/// Makes the kernel use memory in pages of the usual size for this process. With huge pages, an idle server has more than
+/// twice the memory, and answers no faster.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages cannot be disabled");
+    }
+}
+
 /// Removes the empty variables of options: an empty variable counts as unset.
 #[expect(unsafe_code, reason = "other threads must not read the environment meanwhile")]
 fn unset_empty_variables() {
@@ -146,6 +155,7 @@ fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
     let _lines = log::start(&config.settings);
+    use_small_pages();
     let announcement = Announcement::begin()?;
     // Before any slow step, so that a signal during the start is handled.
     let stop = Stop::on_signals()?;
@@ -222,7 +232,7 @@ async fn prepare(
     database: &Database,
     fixtures: Option<Fixtures>,
 ) -> Result<(App, TcpListener), Box<dyn Error>> {
-    let pools = connect(&database.url(), PoolLimits::of(&config.settings)).await?;
+    let pools = connect(database, PoolLimits::of(&config.settings)).await?;
     let app = App::new(config.settings.clone(), pools)?;
     let locks = ensure_sandbox(&app).await?;
     let loaded = match fixtures {

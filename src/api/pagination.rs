@@ -57,7 +57,7 @@ impl Page {
     }
 
     /// Returns a page that contains everything.
-    pub(crate) fn all() -> Self {
+    pub(crate) fn unlimited() -> Self {
         Self { after: None, limit: usize::MAX, parameters: Map::new() }
     }
 

@@ -187,7 +187,7 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
 }
 
 /// Adds the names of the schemas that any part of `schema` references.
-fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
+pub(super) fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
     names.extend(reference(schema).and_then(|reference| reference.strip_prefix(NAMED)).map(str::to_owned));
     match schema {
         Value::Object(fields) => fields.values().for_each(|field| collect_names(field, names)),

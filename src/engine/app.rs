@@ -2,7 +2,7 @@
 
 use super::batcher::Batcher;
 use super::caller_cache::CallerCache;
-use super::commands::{CreateCommand, Created, UpdateCommand, Updated};
+use super::commands::{CreateCommand, Created, Found, GetCommand, UpdateCommand, Updated};
 use super::import_budget::ImportBudget;
 use super::parking::Parking;
 use super::request_log::RequestLog;
@@ -58,6 +58,8 @@ pub struct Shared {
     pub creates: Arc<Batcher<Uuid, CreateCommand, Result<Vec<Created>>>>,
     /// Requests that change access codes, batched by workspace.
     pub updates: Arc<Batcher<Uuid, UpdateCommand, Result<Updated>>>,
+    /// Requests that read single access codes, by workspace.
+    pub(crate) gets: Arc<Batcher<Uuid, GetCommand, Result<Option<Found>>>>,
     /// Log of the latest requests.
     pub request_log: RequestLog,
     /// Counters for Prometheus.
@@ -97,11 +99,12 @@ impl App {
             pool: pools.requests,
             background: pools.background,
             deliveries: pools.deliveries,
-            contract: Contract::parse(crate::contract::OPENAPI)?,
-            control_contract: Contract::parse(crate::contract::CONTROL_OPENAPI)?,
+            contract: Contract::parse_requests(crate::contract::OPENAPI)?,
+            control_contract: Contract::parse_requests(crate::contract::CONTROL_OPENAPI)?,
             callers: CallerCache::default(),
             creates: Arc::default(),
             updates: Arc::default(),
+            gets: Arc::default(),
             metrics: Arc::default(),
             busy_workspaces: watch::Sender::default(),
             parking: Parking::default(),

@@ -9,7 +9,8 @@ use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::domain::workspace::{Workspace, WorkspaceSettings};
 use crate::error::{Error, Result};
-use crate::store::{access_codes, devices, workspaces};
+use crate::store::access_codes::{self, DevicesToLock};
+use crate::store::{devices, workspaces};
 use chrono::TimeDelta;
 
 /// Maximum move of `until: "quiet"`.
@@ -64,7 +65,10 @@ pub(crate) async fn move_clock(
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
-    let mut locked = access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), &device_ids).await?;
+    let devices = DevicesToLock::ByIds(&device_ids);
+    access_codes::lock_devices(&mut tx, workspace_id, devices).await?;
+    let visibility = Visibility::all_of(workspace_id);
+    let mut locked = access_codes::locked_devices(&mut tx, Some(&visibility), devices).await?;
     // Read the clock after the locks: it may have moved while this transaction waited for them.
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let machine_now = machine_now();

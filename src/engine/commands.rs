@@ -54,6 +54,18 @@ pub struct OfflineParams {
     pub max_time_rounding: MaxTimeRounding,
 }
 
+/// Request to read the access code with this id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GetCommand(pub Uuid);
+
+impl Item for GetCommand {
+    /// A read changes nothing.
+    fn mark_begun(&self) {}
+}
+
+/// An access code that was read, and its device.
+pub(crate) type Found = (AccessCode, DeviceSummary);
+
 /// Request to create access codes.
 #[derive(Clone, Debug)]
 pub struct CreateCommand {

@@ -11,7 +11,6 @@ use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::error::{Error, Result};
 use crate::store::access_codes::{self, PinQuery};
 use serde_json::json;
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Converts an unmanaged code to managed; the code keeps its id. The action attempt and an event report success or
@@ -70,11 +69,10 @@ async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<
         return Ok(Some(("cannot_be_managed", message)));
     }
     let requested = code.state.requested.clone();
-    let query = BTreeSet::from([PinQuery { device_id: code.device_id, code: requested.code.clone() }]);
+    let pin = PinQuery { device_id: code.device_id, code: requested.code.clone() };
     // Reservations are read from the database: store the results of the steps that have just run.
     work.codes.write_if_memory_changed(&mut work.tx).await?;
-    let reservations: Reservations =
-        access_codes::reservations_of_codes(&mut work.tx, &query).await?.into_iter().collect();
+    let reservations: Reservations = access_codes::reservations_of_code(&mut work.tx, pin).await?.into_iter().collect();
     let pin_request = PinRequest {
         code: Some(&requested.code),
         name: requested.name.as_deref(),

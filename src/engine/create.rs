@@ -4,6 +4,7 @@
 
 mod batch;
 mod checks;
+mod groups;
 mod offline;
 
 pub(super) use self::checks::{check_start, check_time_zone};
@@ -42,8 +43,8 @@ const LONG_REQUEST: usize = 20;
 
 /// Decides and writes a batch. After an error nothing was written; only [`Error::OutcomeUnknown`] leaves that open.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Result<Vec<Result<Vec<Created>>>> {
-    let tx = app.pool.begin(workspace_id).await?;
-    let (work, results) = match create_in(tx, workspace_id, batch).await {
+    let decided = async { decide(CreateBatch::begin(app, workspace_id, batch).await?, batch).await };
+    let (work, results) = match decided.await {
         Ok(decided) => decided,
         // None of the devices exists: every request gets this error, and none is retried alone.
         Err(Error::NotFound(Resource::Device)) => {
@@ -69,7 +70,11 @@ pub(crate) async fn create_in(
     workspace_id: Uuid,
     commands: &[CreateCommand],
 ) -> Result<(UnitOfWork, Vec<Result<Vec<Created>>>)> {
-    let mut batch = CreateBatch::read(tx, workspace_id, commands).await?;
+    decide(CreateBatch::begin_in(tx, workspace_id, commands).await?, commands).await
+}
+
+/// Decides the requests of a batch for [`create_in`].
+async fn decide(mut batch: CreateBatch, commands: &[CreateCommand]) -> Result<(UnitOfWork, Vec<Result<Vec<Created>>>)> {
     let mut decided = Vec::with_capacity(commands.len());
     for (index, command) in commands.iter().enumerate() {
         batch.work.codes.recorder.begin_request(index);

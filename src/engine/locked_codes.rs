@@ -15,7 +15,7 @@ use crate::domain::event::NewEvent;
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, Phase, Steps, StopWhen};
 use crate::error::{Error, Resource, Result};
-use crate::store::access_codes::StoredCode;
+use crate::store::access_codes::{GroupPin, StoredCode};
 use crate::store::{changes, devices};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -31,6 +31,8 @@ pub struct LockedCodes {
     pub recorder: Recorder,
     /// Time on the machine's clock.
     pub machine_now: Timestamp,
+    /// New PINs of groups of linked codes, to be written.
+    pub(crate) group_pins: Vec<GroupPin>,
     codes: Vec<AccessCode>,
     /// Index in `codes` by access code id.
     indexes: HashMap<Uuid, usize>,
@@ -49,6 +51,7 @@ impl LockedCodes {
             devices,
             recorder: Recorder::default(),
             machine_now,
+            group_pins: Vec::new(),
             indexes: codes.iter().enumerate().map(|(index, stored)| (stored.code.access_code_id, index)).collect(),
             codes: codes.iter().map(|stored| stored.code.clone()).collect(),
             stored_codes: codes.into_iter().map(Some).collect(),
@@ -290,6 +293,7 @@ impl LockedCodes {
         let has_no_webhooks =
             !self.devices.is_empty() && self.devices.iter().all(|locked| !locked.settings.has_webhooks);
         let mut changes = self.recorder.changes(has_no_webhooks);
+        changes.group_pins = std::mem::take(&mut self.group_pins);
         for (code, stored) in self.codes.iter().zip(&mut self.stored_codes) {
             let locked = locks.get(&code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
             let (due_at, wake_at) = StoredCode::due_times(code, locked);

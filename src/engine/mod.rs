@@ -19,6 +19,7 @@ pub(crate) mod devices;
 pub(crate) mod due_lock_operations;
 pub(crate) mod external_changes;
 pub(crate) mod generate_code;
+pub(crate) mod get;
 pub(crate) mod http_faults;
 pub(crate) mod import_budget;
 pub(crate) mod keypad;

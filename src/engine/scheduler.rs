@@ -16,7 +16,7 @@ use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::engine::locked_codes::LockedCodes;
 use crate::error::{Error, Result, Unavailable};
-use crate::store::access_codes::{self, DueOn};
+use crate::store::access_codes::{self, DevicesToLock, DueOn};
 use crate::store::devices;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeSet, HashMap};
@@ -259,7 +259,10 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
         app.busy_workspaces.send_replace(busy_workspaces(&workspaces));
     }
-    let locked = access_codes::claimed_devices(&mut tx, claimed).await?;
+    // Read again: the statements that claimed the devices may see older data.
+    let claimed: Vec<Uuid> = claimed.iter().copied().collect();
+    let devices = DevicesToLock::ByIds(&claimed);
+    let locked = access_codes::locked_devices(&mut tx, None, devices).await?;
     let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
     let mut codes = LockedCodes::new(locked, codes, machine_now);
     let until = |locked: &LockedDevice| locked.settings.clock.now(machine_now);

@@ -9,14 +9,16 @@ use crate::cause::Cause;
 use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::domain::access_code::AccessCode;
 use crate::domain::caller::Visibility;
+use crate::domain::linked::Reservation;
 use crate::domain::simulation::{Pace, Phase, StopWhen};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, LockedAccessCodes, PinChange};
+use crate::store::access_codes::{self, DevicesToLock, LockedAccessCodes, PinChange, PinQuery};
 use crate::store::{devices, workspaces};
 use serde_json::Value;
 use sqlx::PgConnection;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Rows to lock and read.
@@ -28,8 +30,10 @@ pub enum Scope<'a> {
     Changes(&'a [Uuid], &'a [PinChange]),
     /// These devices with all their access codes.
     Devices(&'a [Uuid]),
-    /// These devices without their access codes, to add new ones.
+    /// These devices without their access codes.
     DevicesOnly(&'a [Uuid]),
+    /// These devices without their access codes, to add new ones, with the reservations of these PINs.
+    NewCodes(&'a [Uuid], &'a BTreeSet<PinQuery>),
     /// The workspace row and all its devices with all their access codes.
     Workspace,
 }
@@ -54,6 +58,8 @@ pub struct UnitOfWork {
     /// Codes that may conflict with the requested PINs or time frames, as stored before the due steps ran. Only for
     /// [`Scope::Changes`].
     pub conflicts: Vec<AccessCode>,
+    /// Reservations of the PINs of [`Scope::NewCodes`].
+    pub(crate) reservations: Vec<Reservation>,
 }
 
 impl UnitOfWork {
@@ -64,8 +70,16 @@ impl UnitOfWork {
     /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) if the workspace does not
     /// exist; [`Error::TooManySteps`] if more steps are due than one request may run.
     pub async fn begin(app: &App, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
-        let tx = app.pool.begin(visibility.workspace_id).await?;
-        Self::begin_in(tx, visibility, scope).await
+        let workspace_id = visibility.workspace_id;
+        match scope.devices() {
+            None | Some(DevicesToLock::ByIds([]) | DevicesToLock::OfAccessCodes([])) => {
+                Self::begin_in(app.pool.begin(workspace_id).await?, visibility, scope).await
+            }
+            Some(devices) => {
+                let tx = access_codes::begin_with_locked_devices(&app.pool, workspace_id, devices).await?;
+                Self::begin_locked(tx, visibility, scope).await
+            }
+        }
     }
 
     /// Like [`UnitOfWork::begin`], in a transaction that already holds the locks that must be acquired before device
@@ -74,7 +88,23 @@ impl UnitOfWork {
     /// # Errors
     /// The errors of [`UnitOfWork::begin`].
     pub async fn begin_in(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
-        let LockedAccessCodes { locked, codes, conflicts } = lock(&mut tx, visibility, scope).await?;
+        let workspace_id = visibility.workspace_id;
+        if let Some(devices) = scope.devices() {
+            access_codes::lock_devices(&mut tx, workspace_id, devices).await?;
+            return Self::begin_locked(tx, visibility, scope).await;
+        }
+        workspaces::lock(&mut tx, workspace_id).await?;
+        let device_ids = devices::ids(&mut tx, workspace_id).await?;
+        access_codes::lock_devices(&mut tx, workspace_id, DevicesToLock::ByIds(&device_ids)).await?;
+        Self::begin_locked(tx, visibility, Scope::Devices(&device_ids)).await
+    }
+
+    /// Like [`UnitOfWork::begin`], in a transaction that has locked the devices of the scope.
+    ///
+    /// # Errors
+    /// The errors of [`UnitOfWork::begin`].
+    pub async fn begin_locked(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
+        let LockedAccessCodes { locked, codes, conflicts, reservations } = read(&mut tx, visibility, scope).await?;
         let (ids, clock) = if let Some(locked) = locked.first() {
             (locked.ids.clone(), locked.settings.clock)
         } else {
@@ -85,7 +115,8 @@ impl UnitOfWork {
         let now = clock.now(machine_now);
         let conflicts = conflicts.into_iter().map(|stored| stored.code).collect();
         let codes = LockedCodes::new(locked, codes, machine_now);
-        let mut work = Self { tx, visibility: visibility.clone(), ids, clock, now, machine_now, codes, conflicts };
+        let visibility = visibility.clone();
+        let mut work = Self { tx, visibility, ids, clock, now, machine_now, codes, conflicts, reservations };
         work.run(false).await?;
         // Attribute only the following events to the request: the steps above were due before it.
         work.codes.recorder.begin_request(0);
@@ -166,22 +197,39 @@ impl UnitOfWork {
     }
 }
 
-async fn lock(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) -> Result<LockedAccessCodes> {
-    let device_ids = match scope {
-        Scope::Codes(ids) => return access_codes::lock_access_codes(tx, visibility, ids, &[]).await,
-        Scope::Changes(ids, params) => return access_codes::lock_access_codes(tx, visibility, ids, params).await,
-        Scope::DevicesOnly(device_ids) => {
-            let locked = access_codes::lock_devices(tx, visibility, device_ids).await?;
-            return Ok(LockedAccessCodes { locked, ..LockedAccessCodes::default() });
+impl<'a> Scope<'a> {
+    /// Returns the devices to lock; `None`: all of the workspace.
+    fn devices(&self) -> Option<DevicesToLock<'a>> {
+        match self {
+            Self::Codes(access_code_ids) | Self::Changes(access_code_ids, _) => {
+                Some(DevicesToLock::OfAccessCodes(access_code_ids))
+            }
+            Self::Devices(device_ids) | Self::DevicesOnly(device_ids) | Self::NewCodes(device_ids, _) => {
+                Some(DevicesToLock::ByIds(device_ids))
+            }
+            Self::Workspace => None,
         }
-        Scope::Devices(device_ids) => device_ids.to_vec(),
-        Scope::Workspace => {
-            workspaces::lock(tx, visibility.workspace_id).await?;
-            devices::ids(tx, visibility.workspace_id).await?
-        }
+    }
+}
+
+/// Reads the rows of the scope, whose devices are locked.
+async fn read(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) -> Result<LockedAccessCodes> {
+    let no_pins = BTreeSet::new();
+    let (device_ids, pins) = match scope {
+        Scope::Codes(ids) => return access_codes::locked_access_codes(tx, visibility, ids, &[]).await,
+        Scope::Changes(ids, pins) => return access_codes::locked_access_codes(tx, visibility, ids, pins).await,
+        Scope::NewCodes(device_ids, pins) => (device_ids, pins),
+        Scope::Devices(device_ids) | Scope::DevicesOnly(device_ids) => (device_ids, &no_pins),
+        Scope::Workspace => return Err(Error::Internal("the devices of a workspace are locked by their ids".into())),
     };
-    let locked = access_codes::lock_devices(tx, visibility, &device_ids).await?;
-    let ids: Vec<Uuid> = locked.iter().map(|locked_device| locked_device.device.device_id).collect();
-    let codes = access_codes::on_devices(tx, &ids).await?;
-    Ok(LockedAccessCodes { locked, codes, conflicts: Vec::new() })
+    let devices = DevicesToLock::ByIds(device_ids);
+    let (locked, reservations) =
+        access_codes::locked_devices_and_reservations(tx, Some(visibility), devices, pins).await?;
+    let codes = if matches!(scope, Scope::Devices(_)) {
+        let ids: Vec<Uuid> = locked.iter().map(|locked_device| locked_device.device.device_id).collect();
+        access_codes::on_devices(tx, &ids).await?
+    } else {
+        Vec::new()
+    };
+    Ok(LockedAccessCodes { locked, reservations, codes, conflicts: Vec::new() })
 }

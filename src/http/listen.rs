@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, ConnectionStream, HEAD_TIMEOUT, HeadTimer};
 use super::head;
+use super::local_wakes::LocalWakes;
 use crate::stop::Stop;
 use axum::Router;
 use axum::http::Request;
@@ -112,7 +113,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.tracker.spawn(self.cut.clone().run_until_cancelled_owned(task));
+        self.tracker.spawn(self.cut.clone().run_until_cancelled_owned(LocalWakes::new(task)));
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod head;
 pub(crate) mod listen;
+mod local_wakes;
 pub(crate) mod long_text;
 pub(crate) mod origin;
 pub(crate) mod params;

@@ -1,16 +1,18 @@
 //! Connection in use, with its clean-up when it is dropped.
 
+use super::idle::IdleConnections;
 use crate::error::Unavailable;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, Postgres};
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Timeout of the ping that shows that a connection can be used again: after its request ended in the middle of a
 /// statement, or after it was idle.
-pub(super) const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
+const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// sqlx transaction manager of PostgreSQL: begins, commits and rolls back.
 pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
@@ -25,6 +27,12 @@ pub(super) fn not_responding() -> sqlx::Error {
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
     !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseUnreachable)
+}
+
+/// Returns true if the connection can be used: it responds to a ping within [`CONNECTION_CHECK_TIMEOUT`]. The ping also
+/// sends a rollback that is queued.
+pub(super) async fn responds(connection: &mut PgConnection) -> bool {
+    matches!(tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, connection.ping()).await, Ok(Ok(())))
 }
 
 /// State of a connection, which determines how `drop` returns it to the pool.
@@ -42,6 +50,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) inner: Option<PoolConnection<Postgres>>,
+    /// Idle connections of the pool, to which the connection returns.
+    pub(super) idle: Arc<IdleConnections>,
     /// Permit of the workspace's share (`None` if the pool is too small for shares), and permit of the pool. The outer
     /// `Option` is `None` only after `drop`.
     pub(super) permits: Option<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
@@ -84,17 +94,17 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(mut inner) = self.inner.take() else { return };
         match self.state {
-            State::Done => {}
+            State::Done => self.idle.push(inner),
             State::MustClose => inner.close_on_drop(),
             State::InUse => {
-                let permits = self.permits.take();
+                let (permits, idle) = (self.permits.take(), Arc::clone(&self.idle));
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     runtime.spawn(async move {
-                        let ready = tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, inner.ping()).await;
-                        if !matches!(ready, Ok(Ok(()))) {
+                        if responds(&mut inner).await {
+                            idle.push(inner);
+                        } else {
                             inner.close_on_drop();
                         }
-                        drop(inner);
                         drop(permits);
                     });
                 } else {

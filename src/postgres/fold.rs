@@ -14,18 +14,18 @@ use uuid::Uuid;
 const ROWS_PER_CHUNK: usize = 64;
 
 impl Pool {
-    /// Runs one read statement and passes its rows to `take` as they arrive, [`ROWS_PER_CHUNK`] at a time, so that they
+    /// Runs one read statement and passes its rows to `add` as they arrive, [`ROWS_PER_CHUNK`] at a time, so that they
     /// are not in memory together. `init` returns the initial value of the result. Begins again, with another initial
     /// value and on another connection, if the connection was lost.
     ///
     /// # Errors
-    /// The errors of [`Pool::read`] and of `take`.
+    /// The errors of [`Pool::read`] and of `add`.
     pub async fn fold<'q, T: Send + 'static>(
         &self,
         workspace_id: Uuid,
         query: impl Execute<'q, Postgres>,
         init: impl Fn() -> T,
-        take: impl Fn(&mut T, Vec<PgRow>) -> Result<()> + Copy + Send + Sync + 'static,
+        add: impl Fn(&mut T, Vec<PgRow>) -> Result<()> + Copy + Send + Sync + 'static,
     ) -> Result<T> {
         let query = sql_and_arguments(query)?;
         let read = self.read(workspace_id, |connection| {
@@ -33,7 +33,8 @@ impl Pool {
             let rows = async move {
                 let mut chunks = connection.fetch(query).try_chunks(ROWS_PER_CHUNK);
                 while let Some(chunk) = chunks.try_next().await.map_err(|TryChunksError(_, error)| error)? {
-                    compute::run(|| take(&mut folded, chunk)).await?;
+                    // A full chunk: it is one of many.
+                    compute::sized(chunk.len() == ROWS_PER_CHUNK, || add(&mut folded, chunk)).await?;
                 }
                 drop(chunks);
                 Ok(folded)

@@ -2,6 +2,7 @@
 
 mod connection;
 mod fold;
+mod idle;
 mod pool;
 pub(crate) mod private;
 mod probe;
@@ -273,14 +274,17 @@ const DELIVERY_LIMITS: PoolLimits =
     PoolLimits { connections: 2, wait: Duration::from_secs(10), lock_wait: Duration::from_secs(5) };
 
 /// Runs the schema migrations and returns connection pools for the database.
-pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {
-    let options = options_of(url)?
+pub async fn connect(database: &Database, limits: PoolLimits) -> Result<Pools, DatabaseError> {
+    let options = options_of(&database.url())?
         .application_name("latchkey")
         // The number of different statements is fixed by the program, so each connection can keep all of them prepared.
         .statement_cache_capacity(256);
     // Migrations may take long: they run on a connection without timeouts.
     let mut connection = connect_patiently(&options).await?;
-    check_session(&mut connection, &options).await?;
+    // No connection pooler is in front of the private server.
+    if matches!(database, Database::Named(_)) {
+        check_session(&mut connection, &options).await?;
+    }
     MIGRATIONS.run(&mut connection).await?;
     Ok(Pools::new(options, limits, Some(connection)))
 }

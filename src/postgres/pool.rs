@@ -4,19 +4,21 @@
 //! workspace never holds all connections. A lost connection is replaced; reads and `begin` then run again on the new
 //! one. If the database does not respond at all, callers get an error within a second.
 
-use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, not_responding};
+use super::connection::{Connection, PgTransactions, State, is_lost, not_responding, responds};
+use super::idle::IdleConnections;
 use super::probe::Probe;
 use super::transaction::Transaction;
 use crate::config::Settings;
 use crate::error::{Error, Result, Unavailable};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres, SqlSafeStr as _};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -86,7 +88,11 @@ pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Opens and closes connections, and has those that have not been used for long.
     connections: PgPool,
+    idle: Arc<IdleConnections>,
+    /// See [`Pool::raw`].
+    raw: OnceLock<PgPool>,
     limits: PoolLimits,
     /// One permit for each connection.
     slots: Arc<Semaphore>,
@@ -111,16 +117,8 @@ impl Pool {
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
             .acquire_timeout(CONNECT_TIMEOUT)
-            // A test before each use would cost a round trip.
+            // Connections are tested by `acquire`.
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for < TEST_AFTER_IDLE {
-                        return Ok(true);
-                    }
-                    Ok(matches!(tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
-                })
-            })
             .after_connect(move |connection, _| {
                 let settings = settings.clone();
                 Box::pin(async move {
@@ -136,6 +134,8 @@ impl Pool {
             .connect_lazy_with(options);
         Self(Arc::new(Inner {
             connections,
+            idle: Arc::default(),
+            raw: OnceLock::new(),
             limits,
             slots: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX >> 4))),
             shares: Mutex::default(),
@@ -143,13 +143,17 @@ impl Pool {
         }))
     }
 
-    /// Returns the underlying sqlx pool, without shares and retries: for start-up and tests.
+    /// Returns a pool with other connections to the same database, without shares, retries and limits: for tests.
     pub fn raw(&self) -> &PgPool {
-        &self.0.connections
+        self.0.raw.get_or_init(|| {
+            let options = self.0.connections.connect_options().as_ref().clone();
+            PgPoolOptions::new().max_connections(MIN_SHARED_CONNECTIONS).connect_lazy_with(options)
+        })
     }
 
     /// Closes all connections of the pool.
     pub async fn close(&self) {
+        self.0.idle.close();
         self.0.connections.close().await;
     }
 
@@ -181,15 +185,45 @@ impl Pool {
             None => None,
         };
         let permit = self.permit(Arc::clone(&self.0.slots)).await?;
-        #[expect(clippy::disallowed_methods, reason = "this function is the replacement")]
-        // Boxed, because the future is large and a part of each handler.
-        let acquired = self.while_responding(Box::pin(self.0.connections.acquire())).await;
-        let inner = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
-            // There is a permit for each connection, so only opening the connection can have timed out.
-            sqlx::Error::PoolTimedOut => not_responding(),
-            error => error,
-        })?;
-        Ok(Connection { inner: Some(inner), permits: Some((share, permit)), state: State::InUse })
+        // Boxed, because the futures are large and a part of each handler.
+        let inner = match self.0.idle.pop() {
+            Some((connection, idle_for)) if idle_for < TEST_AFTER_IDLE => connection,
+            Some((connection, _)) => Box::pin(self.tested_or_new(connection)).await?,
+            None => Box::pin(self.open()).await?,
+        };
+        let idle = Arc::clone(&self.0.idle);
+        Ok(Connection { inner: Some(inner), idle, permits: Some((share, permit)), state: State::InUse })
+    }
+
+    /// Returns this connection, or the next idle one, or a new one: the first that responds.
+    async fn tested_or_new(&self, mut connection: PoolConnection<Postgres>) -> sqlx::Result<PoolConnection<Postgres>> {
+        loop {
+            if responds(&mut connection).await {
+                return Ok(connection);
+            }
+            connection.close_on_drop();
+            match self.0.idle.pop() {
+                Some((next, _)) => connection = next,
+                None => return Box::pin(self.open()).await,
+            }
+        }
+    }
+
+    /// Opens a connection, or takes one that has not been used for long.
+    async fn open(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        loop {
+            #[expect(clippy::disallowed_methods, reason = "`acquire` is the replacement")]
+            let acquired = self.while_responding(Box::pin(self.0.connections.acquire())).await;
+            let mut connection = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
+                // There is a permit for each connection, so only opening the connection can have timed out.
+                sqlx::Error::PoolTimedOut => not_responding(),
+                error => error,
+            })?;
+            if responds(&mut connection).await {
+                return Ok(connection);
+            }
+            connection.close_on_drop();
+        }
     }
 
     /// Runs several read statements on one connection, within the share of a workspace. Runs `read` again on another
@@ -245,11 +279,26 @@ impl Pool {
     /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`not_responding`] if the
     /// database does not respond.
     pub async fn begin(&self, workspace_id: Uuid) -> sqlx::Result<Transaction> {
+        self.begin_by(workspace_id, None).await
+    }
+
+    /// Begins a transaction like [`Pool::begin`], and runs a first statement in it. Both is one message. The statement
+    /// has no parameters, and its rows are not returned.
+    ///
+    /// # Errors
+    /// The errors of [`Pool::begin`] and of the statement.
+    pub async fn begin_with(&self, workspace_id: Uuid, statement: &str) -> sqlx::Result<Transaction> {
+        self.begin_by(workspace_id, Some(format!("begin; {statement}"))).await
+    }
+
+    /// Begins a transaction by these statements, or by the usual one.
+    async fn begin_by(&self, workspace_id: Uuid, statements: Option<String>) -> sqlx::Result<Transaction> {
+        let statements = statements.map(|statements| sqlx::AssertSqlSafe(statements).into_sql_str());
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
             connection.state = State::MustClose;
-            let begun = self.while_responding(PgTransactions::begin(&mut connection, None)).await;
+            let begun = self.while_responding(PgTransactions::begin(&mut connection, statements.clone())).await;
             match begun.unwrap_or_else(|| Err(not_responding())) {
                 Ok(()) => {
                     connection.state = State::InUse;

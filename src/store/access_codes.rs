@@ -10,13 +10,14 @@ mod reservations;
 mod row;
 mod write;
 
-pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
+pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, longest_due};
 pub(crate) use self::locks::{
-    LockedAccessCodes, PinChange, accounts_of_pin_groups, delete_pin_groups, lock_access_codes, lock_devices,
-    lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
+    DevicesToLock, GroupPin, LockedAccessCodes, PinChange, accounts_of_pin_groups, begin_with_locked_devices,
+    delete_pin_groups, lock_devices, lock_pin_group, lock_pin_groups, locked_access_codes, locked_devices,
+    locked_devices_and_reservations, members, pin_groups,
 };
 pub(crate) use self::reservations::{
-    PinQuery, entries_with_pins, entry_counts, offline_on_devices, reservations_of_codes, reservations_on_devices,
+    PinQuery, entries_with_pins, entry_counts, offline_on_devices, reservations_of_code, reservations_on_devices,
 };
 pub(super) use self::row::AccessCodeRow;
 pub(crate) use self::row::StoredCode;
@@ -125,10 +126,15 @@ pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uui
     Ok(device_id.map(|(device_id,)| device_id))
 }
 
-/// Column for a `select`: the number of backup codes that can be pulled on the device with the alias `d`.
-pub(crate) const BACKUPS: &str = "case when d.backup_pool is null then 0 else
-    (select count(*) from access_code b
-     where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
+/// Returns a column for a `select`: the number of backup codes that can be pulled on the device with this alias.
+fn backups_of(device: &str) -> String {
+    format!(
+        "case when {device}.backup_pool is null then 0 else
+             (select count(*) from access_code b
+              where b.pool_device_id = {device}.device_id and b.held_code is not null
+                    and b.deletion_requested_at is null) end"
+    )
+}
 
 /// Row of a code with the device fields that responses need. The code is `None` in the one row that [`list_on_device`]
 /// gets for a device without codes that pass the filter.
@@ -159,7 +165,7 @@ impl FromRow<'_, PgRow> for WithDevice {
     }
 }
 
-/// Columns of a [`WithDevice`] after those of the code, from the device `d`. [`BACKUPS`] follows as the last column.
+/// Columns of a [`WithDevice`] after those of the code, from the device `d`. [`backups_of`] follows as the last column.
 const OF_DEVICE: &str = ", d.device_id, d.device_type, coalesce(d.nickname, d.name), d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
 impl WithDevice {
@@ -237,7 +243,7 @@ pub async fn list_on_device(
     rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
 }
 
-/// Passes the codes that [`list`] or, with a device, [`list_on_device`] would return to `take`, one after the other, so
+/// Passes the codes that [`list`] or, with a device, [`list_on_device`] would return to `add`, one after the other, so
 /// that they are not in memory together. `init` returns the initial value of the result. Returns `None` if the device
 /// does not exist or is not visible.
 pub(crate) async fn fold<T: Send + 'static>(
@@ -245,7 +251,7 @@ pub(crate) async fn fold<T: Send + 'static>(
     visibility: &Visibility,
     (device_id, filter): (Option<Uuid>, &Filter<'_>),
     init: impl Fn() -> T,
-    take: fn(&mut T, AccessCode, DeviceSummary) -> Result<()>,
+    add: fn(&mut T, AccessCode, DeviceSummary) -> Result<()>,
 ) -> Result<Option<T>> {
     let mut query = match device_id {
         None => in_workspace(visibility, filter),
@@ -255,7 +261,7 @@ pub(crate) async fn fold<T: Send + 'static>(
         for row in rows {
             *is_found = true;
             if let Some((code, device)) = WithDevice::from_row(&row)?.read()? {
-                take(folded, code, device)?;
+                add(folded, code, device)?;
             }
         }
         Ok(())
@@ -269,7 +275,7 @@ pub(crate) async fn fold<T: Send + 'static>(
 
 fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(backups_of("d")).push(" as backups from ");
     match filter.customer_key.filter(|_| filter.access_code_ids.is_none()) {
         Some(key) => push_codes_of_customer(&mut query, visibility, key),
         None => push_source(&mut query, filter),
@@ -289,7 +295,7 @@ fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Po
 
 fn on_device(visibility: &Visibility, device_id: Uuid, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(backups_of("d")).push(" as backups from ");
     query.push("(select * from device where device_id = ").push_bind(device_id);
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     query.push(" and deleted_at is null");

@@ -1,7 +1,7 @@
 //! Write of all changes of a transaction: new and changed access codes, action attempts and events, in one statement
 //! for any number of rows.
 
-use super::access_codes::{self, AccessCodeRow, StoredCode};
+use super::access_codes::{self, AccessCodeRow, GroupPin, StoredCode};
 use super::action_attempts::ActionAttemptRow;
 use super::events::EventRow;
 use super::webhook_deliveries;
@@ -19,6 +19,8 @@ const LONG_WRITE: usize = 500;
 /// Changes to write.
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// PINs of groups of linked codes.
+    pub(crate) group_pins: Vec<GroupPin>,
     /// New access codes, in the order of their creation.
     pub new_codes: Vec<StoredCode>,
     /// Changed access codes, which were read under the lock of their device.
@@ -42,6 +44,7 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
         changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
     // In the order of the writes in `statement`: the database reports the number of rows of the last write only.
     let rows = [
+        changes.group_pins.len(),
         changes.new_codes.len(),
         changes.action_attempts.len(),
         changes.resolved_attempts.len(),
@@ -60,11 +63,16 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
 /// Builds one statement from the writes that have rows. The last write is the main statement, whose rows the database
 /// counts; the others are named `with` parts before it.
 fn statement(changes: Changes) -> QueryBuilder<Postgres> {
-    let Changes { new_codes, changed_codes, action_attempts, resolved_attempts, events, has_no_webhooks } = changes;
+    let Changes { group_pins, new_codes, changed_codes, action_attempts, resolved_attempts, events, has_no_webhooks } =
+        changes;
     let mut statement = Statement { query: QueryBuilder::new(""), has_parts: false };
     let part = |is_last: bool, name: &'static str| if is_last { None } else { Some(name) };
     // True if no write comes after those of access codes and action attempts.
     let is_end = events.is_empty() && changed_codes.is_empty();
+    if !group_pins.is_empty() {
+        let is_last = new_codes.is_empty() && action_attempts.is_empty() && resolved_attempts.is_empty() && is_end;
+        GroupPin::push_upsert(statement.begin(part(is_last, "group_pin")), group_pins);
+    }
     if !new_codes.is_empty() {
         let is_last = action_attempts.is_empty() && resolved_attempts.is_empty() && is_end;
         let query = statement.begin(part(is_last, "new_code"));

@@ -446,8 +446,9 @@ fn request_cancelled_during_begin_leaves_no_transaction_open() {
         pool.begin(Uuid::nil()).await.unwrap();
         // The timeout cancels `begin` as soon as it waits for the database, which may have responded already.
         while tokio::time::timeout(Duration::ZERO, pool.begin(Uuid::nil())).await.is_ok() {}
+        let statement = "select pg_current_xact_id()::text";
         let transaction =
-            async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(pool.raw()).await;
+            async || sqlx::query_scalar::<_, String>(statement).fetch_one(pool.for_workspace(Uuid::nil())).await;
         assert_ne!(
             transaction().await.unwrap(),
             transaction().await.unwrap(),

@@ -13,10 +13,11 @@ use latchkey::testing::postgres::{PoolLimits, Pools};
 use latchkey::testing::server;
 use latchkey::testing::server::fixtures::Fixtures;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row};
 use std::path::Path;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 /// Parts of exempt statements: they read only the first row of an index, or list everything.
 const EXCEPT: [&str; 2] = ["order by wake_at limit 1", "from workspace w order by w.sequence"];
@@ -85,14 +86,15 @@ impl SmallServer {
     /// Returns each prepared statement with the lines of its plan.
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
-        let mut connections = Vec::new();
+        // Transactions on all connections at the same time.
+        let mut transactions = Vec::new();
         for (pool, count) in [(&self.app.pool, 1), (&self.app.background, 2), (&self.app.deliveries, 2)] {
             for _ in 0..count {
-                #[expect(clippy::disallowed_methods, reason = "each connection has its own plans")]
-                connections.push(pool.raw().acquire().await.unwrap());
+                transactions.push(pool.begin(Uuid::nil()).await.unwrap());
             }
         }
-        for connection in &mut connections {
+        prepare_statements_of_functions(&mut transactions[0]).await;
+        for connection in &mut transactions {
             let prepared =
                 "select name, statement, cardinality(parameter_types) as parameters from pg_prepared_statements";
             for row in sqlx::raw_sql(prepared).fetch_all(&mut **connection).await.unwrap() {
@@ -100,12 +102,27 @@ impl SmallServer {
                 let parameters = vec!["null"; usize::try_from(row.get::<i32, _>("parameters")).unwrap()].join(", ");
                 let parameters = if parameters.is_empty() { parameters } else { format!("({parameters})") };
                 let explain = AssertSqlSafe(format!("explain (costs off) execute \"{name}\"{parameters}"));
-                // A statement that is not a query has no plan.
-                let Ok(plan) = sqlx::raw_sql(explain).fetch_all(&mut **connection).await else { continue };
+                // A statement that is not a query has no plan. The error ends only this savepoint.
+                let mut savepoint = connection.begin().await.unwrap();
+                let Ok(plan) = sqlx::raw_sql(explain).fetch_all(&mut *savepoint).await else { continue };
                 plans.push((statement, plan.iter().map(|line| line.get(0)).collect()));
             }
         }
         plans
+    }
+}
+
+/// Prepares the statements of the functions that lock devices: a function hides its plans.
+async fn prepare_statements_of_functions(connection: &mut PgConnection) {
+    let functions = "select proname::text, prosrc from pg_proc where proname like 'lock\\_devices%'";
+    let functions: Vec<(String, String)> = sqlx::query_as(functions).fetch_all(&mut *connection).await.unwrap();
+    assert_eq!(functions.len(), 2);
+    for (name, body) in functions {
+        let statement = body.split_once("perform").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
+        let statement = statement.replace("of_workspace", "$1").replace("any(device_ids)", "any($2)");
+        let statement = statement.replace("any(access_code_ids)", "any($2)");
+        let prepare = format!("prepare {name} (uuid, uuid[]) as select {statement}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use latchkey::testing::clock::{from_iso, to_iso};
 use latchkey::testing::engine::app::App;
-use latchkey::testing::postgres::{self, PoolLimits};
+use latchkey::testing::postgres::{self, Database, PoolLimits};
 use latchkey::testing::server;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
@@ -57,7 +57,8 @@ impl Server {
         let name = format!("exactness_{}", latchkey::testing::ids::random_id().simple());
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(shared.pool.raw()).await.unwrap();
         let url = shared.pool.raw().connect_options().as_ref().clone().database(&name).to_url_lossy();
-        let pool = postgres::connect(url.as_str(), PoolLimits::of(&shared.config)).await.unwrap();
+        let database = Database::Named(url.to_string());
+        let pool = postgres::connect(&database, PoolLimits::of(&shared.config)).await.unwrap();
         Self(server::router(App::new(shared.config.clone(), pool).unwrap()))
     }
 

@@ -47,7 +47,7 @@ fn server() -> &'static Server {
         let database = Database::open(&config, CancellationToken::new()).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
         let pool = runtime
-            .block_on(postgres::connect(&database.url(), PoolLimits::of(&config.settings)))
+            .block_on(postgres::connect(&database, PoolLimits::of(&config.settings)))
             .expect("the database is up to date");
         // The database stops when the process ends.
         std::mem::forget(database);

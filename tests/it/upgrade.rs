@@ -8,7 +8,7 @@ use clap::Parser as _;
 use latchkey::testing::config::Config;
 use latchkey::testing::engine::app::App;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
-use latchkey::testing::postgres::{self, PoolLimits};
+use latchkey::testing::postgres::{self, Database, PoolLimits};
 use latchkey::testing::server;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -104,7 +104,8 @@ fn database_of_an_earlier_version_can_be_opened_and_used() {
         connection.close().await.unwrap();
 
         let settings = Config::parse_from(["latchkey", "--ephemeral"]).settings;
-        let pools = postgres::connect(&private.url(), PoolLimits::of(&settings)).await.unwrap();
+        let database = Database::Named(private.url());
+        let pools = postgres::connect(&database, PoolLimits::of(&settings)).await.unwrap();
         let query = "select has_faults, (select array_agg(common_code_key) from pin_group) from workspace where seed \
                      is not null";
         let stored: (bool, Vec<String>) = sqlx::query_as(query).fetch_one(pools.requests.raw()).await.unwrap();

@@ -3,6 +3,7 @@
 use super::params::OneAccessCode;
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::edge::Call;
+use crate::engine;
 use crate::error::Result;
 use crate::store::access_codes::{self, Ownership};
 use serde::Serialize;
@@ -14,7 +15,13 @@ pub(super) struct Found {
 
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let filter = call.input.filter(Ownership::Managed)?;
-    let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
+    let visibility = call.caller.visibility();
+    let found = match (filter.access_code_ids, filter.device_id, &visibility.connected_account_ids) {
+        (Some([id]), None, None) => {
+            engine::get::managed_code(&call.app, visibility.workspace_id, *id).await?.into_iter().collect()
+        }
+        _ => access_codes::list(&call.app.pool, &visibility, &filter).await?,
+    };
     // A code whose PIN the provider has not assigned yet cannot be found by PIN.
     let found = found.iter().filter(|(code, _)| call.input.code.is_none() || code.known_code().is_some());
     // Several codes can use the same PIN one after the other: the one that starts first is returned.

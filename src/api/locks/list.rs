@@ -10,6 +10,6 @@ use crate::error::Result;
 use crate::store::Ownership;
 
 pub(super) async fn list(call: Call<Filters>) -> Result<Listed> {
-    let listing = list::found(&call, &Page::all(), Ownership::Managed, body::device::of).await?;
+    let listing = list::found(&call, &Page::unlimited(), Ownership::Managed, body::device::of).await?;
     Ok(listing.end_as("locks"))
 }

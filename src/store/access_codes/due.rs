@@ -1,13 +1,10 @@
 //! Claims of due codes by locking their devices, skipping devices that another transaction has locked.
 
-use super::locks::{OF_ACCOUNT, locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Timestamp;
-use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
 use crate::ids::ordinal_after;
 use crate::postgres::Pool;
-use crate::store::devices::DeviceRow;
 use sqlx::{PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -115,16 +112,6 @@ pub(crate) async fn claim_newly_due(
         machine_now,
     );
     Ok(due.fetch_all(tx).await?)
-}
-
-/// Returns claimed devices as they are under the locks: the statement that claimed them may see older
-/// data.
-pub(crate) async fn claimed_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<LockedDevice>> {
-    let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(");
-    query.push_bind(device_ids.iter().copied().collect::<Vec<_>>()).push(") order by device_id");
-    let rows = locked_rows(tx, query).await?;
-    with_settings(tx, rows).await
 }
 
 /// Returns the claimed codes that are still due, and the codes that are blocked by an entry in the memory of their

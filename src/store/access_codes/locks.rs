@@ -1,136 +1,164 @@
 //! Row locks of PIN groups and devices, and reads that are only valid under these locks.
 
+use super::reservations::{PinQuery, ReservationRow, pins_on, push_reservations_of_wanted};
 use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::AccountFields;
+use crate::domain::linked::Reservation;
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
-use crate::ids::Ids;
+use crate::postgres::{Pool, Transaction};
 use crate::store::devices::DeviceRow;
-use crate::store::workspaces::{self, WorkspaceSettingsRow};
+use crate::store::workspaces::WorkspaceSettingsRow;
 use crate::store::{push_visible_accounts, push_visible_devices};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
+/// Devices that a transaction locks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DevicesToLock<'a> {
+    /// Devices with these ids.
+    ByIds(&'a [Uuid]),
+    /// Devices of the access codes with these ids.
+    OfAccessCodes(&'a [Uuid]),
+}
+
+impl DevicesToLock<'_> {
+    /// Returns the SQL function that locks the devices, and the ids for it.
+    fn function(&self) -> (&'static str, &[Uuid]) {
+        match self {
+            Self::ByIds(ids) => ("lock_devices", ids),
+            Self::OfAccessCodes(ids) => ("lock_devices_of_access_codes", ids),
+        }
+    }
+}
+
+/// Begins a transaction that locks these devices of the workspace, in the order of their ids. Both is one message to
+/// the database.
+pub(crate) async fn begin_with_locked_devices(
+    pool: &Pool,
+    workspace_id: Uuid,
+    devices: DevicesToLock<'_>,
+) -> Result<Transaction> {
+    let (function, ids) = devices.function();
+    // The text of a UUID needs no quoting.
+    let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    let lock = format!("select {function}('{workspace_id}', '{{{}}}')", ids.join(","));
+    Ok(pool.begin_with(workspace_id, &lock).await?)
+}
+
+/// Locks these devices of the workspace, in the order of their ids.
+pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, devices: DevicesToLock<'_>) -> Result<()> {
+    let (function, ids) = devices.function();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new("select ");
+    query.push(function).push("(").push_bind(workspace_id).push(", ").push_bind(ids.to_vec()).push(")");
+    query.build().execute(tx).await?;
+    Ok(())
+}
+
 /// Row of a locked device, with what belongs to it.
-pub(super) struct LockedRow {
+struct LockedRow {
     device: DeviceRow,
-    account: AccountFields,
+    account: Option<Json<AccountFields>>,
     /// Number of backup codes that can be pulled.
     backups: i64,
+    /// Reservations of the PINs that were asked for; `None` if there are none.
+    reservations: Option<Json<Vec<ReservationRow>>>,
+    settings: WorkspaceSettingsRow,
+}
+
+impl LockedRow {
+    /// Column to append to those of the device `a`. The row of the account is not locked, because no decision depends on
+    /// these fields; they are null if they are empty.
+    const ACCOUNT: &str =
+        ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
+            from connected_account v where v.connected_account_id = a.connected_account_id
+                                           and (v.customer_key is not null or v.custom_metadata <> '{}')), ";
 }
 
 impl FromRow<'_, PgRow> for LockedRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let account: Option<Json<AccountFields>> = row.try_get(DeviceRow::COUNT)?;
-        let account = account.map(|account| account.0).unwrap_or_default();
-        Ok(Self { device: DeviceRow::from_row(row)?, account, backups: 0 })
+        Ok(Self {
+            device: DeviceRow::from_row(row)?,
+            account: row.try_get(DeviceRow::COUNT)?,
+            backups: row.try_get(DeviceRow::COUNT + 1)?,
+            reservations: row.try_get(DeviceRow::COUNT + 2)?,
+            settings: WorkspaceSettingsRow::from_row(row)?,
+        })
     }
 }
 
-impl LockedRow {
-    fn with_settings(self, ids: Ids, settings: WorkspaceSettings) -> Result<LockedDevice> {
-        let Self { device, account, backups } = self;
-        let access_code_ordinal = device.access_code_ordinal;
-        Ok(LockedDevice { device: device.try_into()?, settings, ids, access_code_ordinal, account, backups })
-    }
-}
-
-/// Column to append to the columns of the device in a `select` of devices `a`: the [`AccountFields`] of its account, or
-/// null if they are empty. The row of the account is not locked, because no decision depends on these fields.
-pub(super) const OF_ACCOUNT: &str =
-    ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
-      from connected_account v where v.connected_account_id = a.connected_account_id
-                                     and (v.customer_key is not null or v.custom_metadata <> '{}'))";
-
-/// Runs a query that locks devices (alias `a`) or reads locked ones, with [`OF_ACCOUNT`], and counts the backup codes
-/// of each that can be pulled.
-pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
-    let rows: Vec<LockedRow> = query.build_query_as().fetch_all(&mut *tx).await?;
-    set_backups(tx, rows).await
-}
-
-/// Row of a code, with the settings of its workspace.
-struct CodeWithSettings {
-    code: AccessCodeRow,
-    /// True if the row belongs to [`LockedAccessCodes::conflicts`], false if it belongs to `codes`.
-    is_conflict: bool,
-    settings: WorkspaceSettingsRow,
-}
-
-impl FromRow<'_, PgRow> for CodeWithSettings {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let is_conflict = row.try_get(AccessCodeRow::COUNT)?;
-        Ok(Self { code: AccessCodeRow::from_row(row)?, is_conflict, settings: WorkspaceSettingsRow::from_row(row)? })
-    }
-}
-
-/// Locks these devices of the workspace in the order of their ids. Devices that do not exist are missing from the
-/// result.
-pub(crate) async fn lock_devices(
+/// Reads devices under their locks, with the settings of their workspaces. Devices that do not exist are missing from the
+/// result; with a visibility, also those that it does not cover.
+///
+/// A transaction that changes a clock locks all devices of the workspace first, so the clock cannot change after this
+/// read. It must not be part of the statement that waits for the locks, which sees older data.
+pub(crate) async fn locked_devices(
     tx: &mut PgConnection,
-    visibility: &Visibility,
-    device_ids: &[Uuid],
+    visibility: Option<&Visibility>,
+    devices: DevicesToLock<'_>,
 ) -> Result<Vec<LockedDevice>> {
+    Ok(locked_devices_and_reservations(tx, visibility, devices, &BTreeSet::new()).await?.0)
+}
+
+/// Like [`locked_devices`], with the reservations of these PINs on these devices.
+pub(crate) async fn locked_devices_and_reservations(
+    tx: &mut PgConnection,
+    visibility: Option<&Visibility>,
+    devices: DevicesToLock<'_>,
+    pins: &BTreeSet<PinQuery>,
+) -> Result<(Vec<LockedDevice>, Vec<Reservation>)> {
+    let (DevicesToLock::ByIds(ids) | DevicesToLock::OfAccessCodes(ids)) = devices;
+    if ids.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let mut query = QueryBuilder::new("select ");
-    query
-        .push(DeviceRow::COLUMNS)
-        .push(OF_ACCOUNT)
-        .push(" from device a where device_id = any(")
-        .push_bind(device_ids.to_vec());
-    query.push(") and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
-    query.push(" and deleted_at is null");
-    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
-    query.push(" order by device_id for update");
-    let rows = locked_rows(tx, query).await?;
-    with_settings(tx, rows).await
-}
-
-/// Reads the settings of the workspaces of locked devices. This needs a statement of its own, because the statement
-/// that waited for the locks sees older data. A transaction that changes a clock locks all devices of the workspace
-/// first, so the clock cannot change after this read.
-pub(super) async fn with_settings(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
-    let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
-    if workspace_ids.is_empty() {
-        return Ok(Vec::new());
+    query.push(DeviceRow::COLUMNS).push(LockedRow::ACCOUNT).push(super::backups_of("a")).push(", ");
+    push_reservations_of_wanted(&mut query);
+    query.push(", ").push(WorkspaceSettingsRow::COLUMNS).push(" from ");
+    match devices {
+        DevicesToLock::ByIds(device_ids) => {
+            let pins: Vec<Option<String>> = device_ids.iter().map(|device_id| pins_on(*device_id, pins)).collect();
+            query.push("unnest(").push_bind(device_ids.to_vec()).push("::uuid[], ").push_bind(pins);
+            query.push("::text[]) as wanted(device_id, codes)");
+        }
+        DevicesToLock::OfAccessCodes(access_code_ids) => {
+            query.push("(select distinct device_id, null as codes from access_code where access_code_id = any(");
+            query.push_bind(access_code_ids.to_vec()).push(")) as wanted");
+        }
     }
-    let all_settings = workspaces::all_settings(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
-    let mut locked = Vec::with_capacity(rows.len());
+    // `offset 0` prevents PostgreSQL from merging the subqueries: see docs/decisions.md.
+    query.push(
+        " cross join lateral (select * from device where device_id = wanted.device_id offset 0) as a
+          cross join lateral (select * from workspace where workspace_id = a.workspace_id offset 0) as w where true",
+    );
+    if let Some(visibility) = visibility {
+        query.push(" and a.workspace_id = ").push_bind(visibility.workspace_id).push(" and a.deleted_at is null");
+        push_visible_accounts(&mut query, visibility, "a.connected_account_id");
+    }
+    let rows: Vec<LockedRow> = query.build_query_as().fetch_all(tx).await?;
+    let (mut locked, mut reservations) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        // Not reachable: deleting a workspace deletes its devices, and these are locked.
-        let Some((ids, settings)) = all_settings.get(&row.device.workspace_id) else { continue };
-        locked.push(row.with_settings(ids.clone(), *settings)?);
+        let (ids, settings) = row.settings.try_into()?;
+        locked.push(LockedDevice {
+            access_code_ordinal: row.device.access_code_ordinal,
+            device: row.device.try_into()?,
+            settings,
+            ids,
+            account: row.account.map(|account| account.0).unwrap_or_default(),
+            backups: row.backups,
+        });
+        if let Some(Json(rows)) = row.reservations {
+            reservations.extend(ReservationRow::into_reservations(rows)?);
+        }
     }
-    Ok(locked)
-}
-
-/// Counts the backup codes that can be pulled, under the locks of the devices. Sends no statement if no device has a
-/// backup pool.
-async fn set_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedRow>> {
-    let with_pool: Vec<Uuid> =
-        rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
-    if with_pool.is_empty() {
-        return Ok(rows);
-    }
-    let counts: HashMap<Uuid, i64> = sqlx::query!(
-        r#"select pool_device_id as "device_id!", count(*) as "backups!" from access_code
-           where pool_device_id = any($1) and held_code is not null and deletion_requested_at is null
-           group by pool_device_id"#,
-        &with_pool,
-    )
-    .fetch_all(tx)
-    .await?
-    .into_iter()
-    .map(|row| (row.device_id, row.backups))
-    .collect();
-    for row in &mut rows {
-        row.backups = counts.get(&row.device.device_id).copied().unwrap_or(0);
-    }
-    Ok(rows)
+    Ok((locked, reservations))
 }
 
 /// PIN group of a `common_code_key`.
@@ -200,24 +228,27 @@ pub(crate) async fn accounts_of_pin_groups(
     Ok(found.into_iter().map(|row| (row.key, row.connected_account_id)).collect())
 }
 
-/// Sets the PINs of groups, and creates missing groups.
-pub(crate) async fn set_pin_groups(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    keys: &[String],
-    codes: &[String],
-) -> Result<()> {
-    sqlx::query!(
-        "insert into pin_group (workspace_id, common_code_key, code)
-         select $1, key, code from unnest($2::text[], $3::text[]) as new(key, code)
-         on conflict (workspace_id, common_code_key) do update set code = excluded.code",
-        workspace_id,
-        keys,
-        codes,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+/// New PIN of the group of a `common_code_key`.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupPin {
+    pub workspace_id: Uuid,
+    pub common_code_key: String,
+    pub code: String,
+}
+
+impl GroupPin {
+    /// Appends the statement that sets the PINs of these groups, and creates missing groups.
+    pub(crate) fn push_upsert(query: &mut QueryBuilder<Postgres>, groups: Vec<Self>) {
+        let (mut workspace_ids, mut keys, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        for group in groups {
+            workspace_ids.push(group.workspace_id);
+            keys.push(group.common_code_key);
+            codes.push(group.code);
+        }
+        query.push("insert into pin_group (workspace_id, common_code_key, code) select * from unnest(");
+        query.push_bind(workspace_ids).push("::uuid[], ").push_bind(keys).push("::text[], ").push_bind(codes);
+        query.push("::text[]) on conflict (workspace_id, common_code_key) do update set code = excluded.code");
+    }
 }
 
 /// Removes groups. They must be locked and have no codes.
@@ -245,11 +276,12 @@ pub struct PinChange {
     pub code: Option<String>,
 }
 
-/// Result of [`lock_access_codes`].
+/// Locked devices, with codes that were read under these locks.
 #[derive(Debug, Default)]
 pub(crate) struct LockedAccessCodes {
-    /// Locked devices.
     pub locked: Vec<LockedDevice>,
+    /// Reservations of the PINs of new codes.
+    pub reservations: Vec<Reservation>,
     /// Codes in the order of their creation: the requested ones, and those that are blocked on one of the devices.
     pub codes: Vec<StoredCode>,
     /// Codes on the devices that may conflict with a PIN change: they have the new PIN, or the current PIN of the code
@@ -257,59 +289,53 @@ pub(crate) struct LockedAccessCodes {
     pub conflicts: Vec<StoredCode>,
 }
 
-/// Locks the devices of these codes, and reads the codes under these locks. Codes that do not exist, are gone or are
-/// not visible are missing from the result. The result also contains codes that are blocked by an entry in the memory
-/// of these devices, and codes that may conflict with the PIN changes, which saves a separate statement.
-pub(crate) async fn lock_access_codes(
+/// Reads these codes under the locks of their devices. Codes that do not exist, are gone or are not visible are missing
+/// from the result. The result also contains codes that are blocked by an entry in the memory of these devices, and
+/// codes that may conflict with the PIN changes, which saves a separate statement.
+pub(crate) async fn locked_access_codes(
     tx: &mut PgConnection,
     visibility: &Visibility,
     access_code_ids: &[Uuid],
     pin_changes: &[PinChange],
 ) -> Result<LockedAccessCodes> {
-    // A code never moves to another device, so its device need not be read again under the lock.
-    let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(array(");
-    query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
-    query.push("))) and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
-    query.push(" and deleted_at is null");
-    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
-    query.push(" order by device_id for update");
-    let rows = locked_rows(tx, query).await?;
-    let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
+    let devices = DevicesToLock::OfAccessCodes(access_code_ids);
+    let locked = locked_devices(tx, Some(visibility), devices).await?;
+    let device_ids: Vec<Uuid> = locked.iter().map(|locked| locked.device.device_id).collect();
+    let mut result = LockedAccessCodes { locked, ..LockedAccessCodes::default() };
     if device_ids.is_empty() {
-        return Ok(LockedAccessCodes::default());
+        return Ok(result);
     }
-    let mut query = codes_with_settings(visibility, access_code_ids, &device_ids, pin_changes);
-    let found: Vec<CodeWithSettings> = query.build_query_as().fetch_all(tx).await?;
-    let mut result = LockedAccessCodes::default();
-    let mut settings = None;
-    for CodeWithSettings { code, is_conflict, settings: row_settings } in found {
-        settings = Some(row_settings);
+    let mut query = codes_and_conflicts(visibility, access_code_ids, &device_ids, pin_changes);
+    let found: Vec<CodeOrConflict> = query.build_query_as().fetch_all(tx).await?;
+    for CodeOrConflict { code, is_conflict } in found {
         if is_conflict { &mut result.conflicts } else { &mut result.codes }.push(code.try_into()?);
     }
-    // Each row has the settings. Without any row, no code exists, and the caller does not need the locked devices.
-    let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else {
-        return Ok(result);
-    };
-    result.locked = rows.into_iter().map(|row| row.with_settings(ids.clone(), settings)).collect::<Result<_>>()?;
     Ok(result)
 }
 
-/// Builds the query for the codes, the codes that are blocked on these devices, and the conflicts of the PIN changes,
-/// each with the settings of the workspace. Each kind is looked up with its own index: `offset 0` keeps the subqueries
-/// separate.
-fn codes_with_settings(
+/// Row of a code, which is a conflict of a PIN change or not.
+struct CodeOrConflict {
+    code: AccessCodeRow,
+    /// True if the row belongs to [`LockedAccessCodes::conflicts`], false if it belongs to `codes`.
+    is_conflict: bool,
+}
+
+impl FromRow<'_, PgRow> for CodeOrConflict {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { code: AccessCodeRow::from_row(row)?, is_conflict: row.try_get(AccessCodeRow::COUNT)? })
+    }
+}
+
+/// Builds the query for the codes, the codes that are blocked on these devices, and the conflicts of the PIN changes.
+/// Each kind is looked up with its own index: `offset 0` keeps the subqueries separate.
+fn codes_and_conflicts(
     visibility: &Visibility,
     access_code_ids: &[Uuid],
     device_ids: &[Uuid],
     pin_changes: &[PinChange],
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
-    query
-        .push(AccessCodeRow::COLUMNS)
-        .push(", a.is_conflict, ")
-        .push(WorkspaceSettingsRow::COLUMNS)
-        .push(" from (select ");
+    query.push(AccessCodeRow::COLUMNS).push(", a.is_conflict from (select ");
     query.push(AccessCodeRow::COLUMNS).push(", false as is_conflict from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ");
@@ -337,9 +363,7 @@ fn codes_with_settings(
             query.push("a.gone_at is null and ").push(condition).push(" offset 0) as a");
         }
     }
-    query.push(") as a cross join (select * from workspace where workspace_id = ");
-    query.push_bind(visibility.workspace_id);
-    query.push(") as w order by a.sequence");
+    query.push(") as a order by a.sequence");
     query
 }
 

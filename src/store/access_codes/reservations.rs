@@ -6,62 +6,55 @@ use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::Reservation;
 use crate::domain::offline::{ExistingOfflineCode, OfflineKind};
 use crate::domain::simulation::CodeInMemory;
-use crate::error::{Error, Result};
-use sqlx::PgConnection;
+use crate::error::Result;
+use serde::Deserialize;
 use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Reads the reservations of the codes `a`; `$codes` is the SQL after `from`.
-macro_rules! reservations {
-    ($tx:expr, $codes:tt, $($value:expr),+) => {
-        sqlx::query_as!(
-            ReservationRow,
-            r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.code as "code!", a.starts_at,
-                      a.ends_at, a.is_natively_scheduled as "is_natively_scheduled!", a.is_managed as "is_managed!",
-                      a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup as "is_backup!",
-                      a.pool_device_id is not null as "is_in_pool!",
-                      a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as "is_ended!"
-               from "# + $codes,
-            $($value),+
-        )
-        .fetch_all($tx)
-        .await
-        .map_err(Error::from)
-        .and_then(ReservationRow::into_reservations)
-    };
-}
-
 /// PIN on a lock for which conflicting codes are looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PinQuery {
+pub struct PinQuery {
     pub device_id: Uuid,
     pub code: String,
 }
 
-/// Returns the reservations of codes that already have these PINs on these locks, at any time. Expired codes that only
-/// stay visible do not reserve their PIN.
+/// Returns the PINs that are looked up on this device, separated by commas; `None`: no PINs.
+pub(super) fn pins_on(device_id: Uuid, pins: &BTreeSet<PinQuery>) -> Option<String> {
+    let from = PinQuery { device_id, code: String::new() };
+    let codes = pins.range(from..).take_while(|pin| pin.device_id == device_id).map(|pin| pin.code.as_str());
+    Some(codes.collect::<Vec<_>>().join(",")).filter(|codes| !codes.is_empty())
+}
+
+/// SQL after `from` for the codes `a` that have one of the PINs `wanted.codes` on the lock `wanted.device_id`, at any
+/// time. Expired codes that only stay visible do not reserve their PIN.
 ///
 /// `offset 0`, here and below, prevents PostgreSQL from reversing the join and reading all codes for each PIN.
-pub(crate) async fn reservations_of_codes(
-    tx: &mut PgConnection,
-    pins: &BTreeSet<PinQuery>,
-) -> Result<Vec<Reservation>> {
-    reservations!(
-        tx,
-        "unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
-         cross join lateral ((select * from access_code a
-                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
-                                    and (a.particulars is null or not a.particulars ? 'has_expired')
-                              offset 0)
-                             union all
-                             (select * from access_code a
-                              where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
-                                    and a.held_code <> a.code and a.gone_at is null
-                              offset 0)) as a",
-        &pins.iter().map(|pin| pin.device_id).collect::<Vec<_>>(),
-        &pins.iter().map(|pin| pin.code.clone()).collect::<Vec<_>>()
-    )
+const OF_WANTED_PINS: &str = "unnest(string_to_array(wanted.codes, ',')) as pin(code)
+    cross join lateral ((select * from access_code a
+                         where a.device_id = wanted.device_id and a.code = pin.code and a.gone_at is null
+                               and (a.particulars is null or not a.particulars ? 'has_expired')
+                         offset 0)
+                        union all
+                        (select * from access_code a
+                         where a.held_code = pin.code and a.device_id is not distinct from wanted.device_id
+                               and a.held_code <> a.code and a.gone_at is null
+                         offset 0)) as a";
+
+/// Appends a column with the reservations of the PINs `wanted.codes` on the lock `wanted.device_id`, as JSON; null if
+/// there are none.
+pub(super) fn push_reservations_of_wanted(query: &mut QueryBuilder<Postgres>) {
+    query.push("(select jsonb_agg(to_jsonb(reservation)) from (select ").push(ReservationRow::COLUMNS);
+    query.push(" from ").push(OF_WANTED_PINS).push(") as reservation)");
+}
+
+/// Returns the reservations of codes that already have the PIN on the lock.
+pub(crate) async fn reservations_of_code(tx: &mut PgConnection, pin: PinQuery) -> Result<Vec<Reservation>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(ReservationRow::COLUMNS).push(" from (select ").push_bind(pin.device_id).push("::uuid, ");
+    query.push_bind(pin.code).push("::text) as wanted(device_id, codes) cross join lateral ").push(OF_WANTED_PINS);
+    ReservationRow::into_reservations(query.build_query_as().fetch_all(tx).await?)
 }
 
 /// Returns the reservations of all codes on these locks, except expired codes that only stay visible.
@@ -69,19 +62,23 @@ pub(crate) async fn reservations_on_devices(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
 ) -> Result<Vec<Reservation>> {
-    reservations!(
-        tx,
-        "unnest($1::uuid[]) as wanted(device_id)
+    let mut query = QueryBuilder::new("select ");
+    query.push(ReservationRow::COLUMNS).push(" from unnest(");
+    query.push_bind(device_ids.iter().copied().collect::<Vec<_>>());
+    query.push(
+        "::uuid[]) as wanted(device_id)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.gone_at is null
                                    and (a.particulars is null or not a.particulars ? 'has_expired')
                              offset 0) as a",
-        &device_ids.iter().copied().collect::<Vec<_>>()
-    )
+    );
+    ReservationRow::into_reservations(query.build_query_as().fetch_all(tx).await?)
 }
 
+/// Row of a reservation, also as a JSON object.
+#[derive(Debug, Deserialize, FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
-struct ReservationRow {
+pub(super) struct ReservationRow {
     access_code_id: Uuid,
     device_id: Uuid,
     code: String,
@@ -98,6 +95,12 @@ struct ReservationRow {
 }
 
 impl ReservationRow {
+    /// Columns of the code `a`.
+    const COLUMNS: &str = "a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled,
+        a.is_managed, a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup,
+        a.pool_device_id is not null as is_in_pool,
+        a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as is_ended";
+
     /// Returns the reservation of the requested entry and, if it differs, that of the entry on the lock. While a PIN is
     /// being changed, both PINs are reserved.
     fn reservations(self) -> Result<(Reservation, Option<Reservation>)> {
@@ -122,7 +125,7 @@ impl ReservationRow {
         Ok((requested, held))
     }
 
-    fn into_reservations(rows: Vec<Self>) -> Result<Vec<Reservation>> {
+    pub(super) fn into_reservations(rows: Vec<Self>) -> Result<Vec<Reservation>> {
         let mut reservations = Vec::with_capacity(rows.len());
         for row in rows {
             let (requested, held) = row.reservations()?;
