@@ -8,16 +8,35 @@ use std::io;
 const MAX_PIECE: usize = 256 * 1024;
 
 /// A text that is written from its start to its end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LongText {
     /// Complete pieces, each as long as possible.
     full: Vec<Bytes>,
     last: Vec<u8>,
 }
 
+/// Length of a text for which memory is reserved at once, in bytes: that of a short list.
+const SHORT: usize = 4096;
+
+impl Default for LongText {
+    fn default() -> Self {
+        Self { full: Vec::new(), last: Vec::with_capacity(SHORT) }
+    }
+}
+
 impl LongText {
-    /// Appends text.
-    pub(crate) fn append(&mut self, mut text: &[u8]) {
+    /// Appends text. Inlined: a serializer calls this for each few bytes, and nearly always they fit into the last piece.
+    #[inline]
+    pub(crate) fn append(&mut self, text: &[u8]) {
+        if text.len() < MAX_PIECE - self.last.len() {
+            self.last.extend_from_slice(text);
+        } else {
+            self.append_over_end(text);
+        }
+    }
+
+    /// Appends text that fills the last piece.
+    fn append_over_end(&mut self, mut text: &[u8]) {
         while let Some((head, rest)) = text.split_at_checked(MAX_PIECE - self.last.len()) {
             self.last.extend_from_slice(head);
             self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(MAX_PIECE)).into());
@@ -58,6 +77,12 @@ impl io::Write for LongText {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.append(text);
         Ok(text.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        self.append(text);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
