@@ -132,6 +132,11 @@ where
         result.await.map_err(|_| Unanswered::Aborted)
     }
 
+    /// Returns true if no job is running or waiting.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Waiting<J, A>>>> {
         self.waiting.lock()
     }

@@ -28,6 +28,10 @@ use uuid::Uuid;
 /// due, wait for it.
 const BATCH: usize = 400;
 
+/// Maximum number of codes per transaction while requests create or change codes: they wait for the devices of the
+/// transaction.
+const BATCH_BESIDE_REQUESTS: usize = 64;
+
 /// Number of codes of a batch from which their workspace is busy: the second loop then processes the other workspaces.
 const BUSY_PART: usize = BATCH / 10;
 
@@ -73,12 +77,14 @@ pub(crate) async fn run(app: App) {
 async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
     let mut has_done_something = false;
     loop {
-        match batch(app, Lane::Oldest).await {
+        let has_requests = !app.creates.is_idle() || !app.updates.is_idle();
+        let most = if has_requests { BATCH_BESIDE_REQUESTS } else { BATCH };
+        match batch(app, Lane::Oldest, most).await {
             Err(error) => return (Err(error), has_done_something),
             Ok(done) => {
                 has_done_something |= done > 0;
                 // A batch that is not full is the last: codes that fell due meanwhile wait for the next round.
-                if done < BATCH {
+                if done < most {
                     break;
                 }
             }
@@ -115,7 +121,7 @@ pub(crate) async fn run_beside_busy(app: App) {
             // Does not happen: `app` owns the sender.
             Err(_) => return,
         };
-        let sleep = match batch(&app, Lane::NewestExcept(&busy)).await {
+        let sleep = match batch(&app, Lane::NewestExcept(&busy), BATCH).await {
             Ok(_) => MIN_INTERVAL,
             // While the database is unavailable, the workspaces stay busy: log one line per second instead of fifty.
             Err(error) => {
@@ -143,14 +149,14 @@ enum Lane<'a> {
 /// # Errors
 /// Those of the database, and any error before a device is claimed. Errors of single devices park these devices.
 pub async fn tick(app: &App) -> Result<usize> {
-    batch(app, Lane::Oldest).await
+    batch(app, Lane::Oldest, BATCH).await
 }
 
-/// Processes one batch of this lane and returns the number of codes.
-async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
+/// Processes one batch of this lane, at most this number of codes, and returns their number.
+async fn batch(app: &App, lane: Lane<'_>, most: usize) -> Result<usize> {
     let parked = app.parking.parked();
     let mut claimed = BTreeSet::new();
-    match attempt(app, Devices::AllExcept(&parked, lane), &mut claimed).await {
+    match attempt(app, Devices::AllExcept(&parked, lane), most, &mut claimed).await {
         Ok(done) => {
             if matches!(lane, Lane::Oldest) {
                 // Devices whose delay was over took part in the batch, and did not fail again.
@@ -184,7 +190,7 @@ async fn isolate_failures(app: &App, device_ids: &[Uuid]) -> Result<usize> {
         if devices.is_empty() {
             continue;
         }
-        match attempt(app, Devices::Only(devices), &mut BTreeSet::new()).await {
+        match attempt(app, Devices::Only(devices), BATCH, &mut BTreeSet::new()).await {
             Ok(codes) => {
                 done += codes;
                 for device_id in devices {
@@ -212,10 +218,10 @@ enum Devices<'a> {
 }
 
 /// Processes a batch and adds the claimed devices to `claimed`. A panic and a timeout are returned as errors.
-async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
+async fn attempt(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let begun = std::time::Instant::now();
     let outcome =
-        tokio::time::timeout(BATCH_TIMEOUT, AssertUnwindSafe(work(app, devices, claimed)).catch_unwind()).await;
+        tokio::time::timeout(BATCH_TIMEOUT, AssertUnwindSafe(work(app, devices, most, claimed)).catch_unwind()).await;
     match outcome {
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
@@ -230,31 +236,31 @@ async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) 
     }
 }
 
-/// Claims due codes and operations of these devices, runs them and commits, in one transaction. Returns the number of
-/// claimed codes and of devices with operations.
-async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
+/// Claims at most this number of due codes of these devices, and operations of the devices, runs them and commits, in one
+/// transaction. Returns the number of claimed codes and of devices with operations.
+async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
         Devices::AllExcept(parked, Lane::Oldest) => {
-            access_codes::claim_due(&mut tx, machine_now, DueOn::AllExcept(parked), BATCH).await?
+            access_codes::claim_due(&mut tx, machine_now, DueOn::AllExcept(parked), most).await?
         }
         Devices::AllExcept(parked, Lane::NewestExcept(busy)) => {
-            access_codes::claim_newly_due(&mut tx, machine_now, (parked, busy), BATCH).await?
+            access_codes::claim_newly_due(&mut tx, machine_now, (parked, busy), most).await?
         }
-        Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), BATCH).await?,
+        Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), most).await?,
     };
     let (only, parked, busy): (Option<&[Uuid]>, &[Uuid], &[Uuid]) = match devices {
         Devices::AllExcept(parked, Lane::Oldest) => (None, parked, &[]),
         Devices::AllExcept(parked, Lane::NewestExcept(busy)) => (None, parked, busy),
         Devices::Only(ids) => (Some(ids), &[], &[]),
     };
-    let with_operations = devices::claim_due(&mut tx, machine_now, only, (parked, busy), BATCH).await?;
+    let with_operations = devices::claim_due(&mut tx, machine_now, only, (parked, busy), most).await?;
     claimed.extend(due.iter().map(|due| due.device_id).chain(with_operations.iter().copied()));
     if claimed.is_empty() {
         return Ok(0);
     }
-    if due.len() >= BATCH && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
+    if due.len() >= most && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
         // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
         app.busy_workspaces.send_replace(busy_workspaces(&workspaces));

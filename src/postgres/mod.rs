@@ -285,6 +285,9 @@ pub async fn connect(database: &Database, limits: PoolLimits) -> Result<Pools, D
     if matches!(database, Database::Named(_)) {
         check_session(&mut connection, &options).await?;
     }
+    // Commits of migrations need not wait for the disk: what a crash could lose is run again at the next start. The
+    // connection is used for nothing else that is written.
+    sqlx::raw_sql("set synchronous_commit = off").execute(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await?;
     Ok(Pools::new(options, limits, Some(connection)))
 }
