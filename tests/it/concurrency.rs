@@ -4,7 +4,7 @@
 
 mod batches;
 
-use crate::support::{Reply, START, TestWorkspace, app, post_as, run};
+use crate::support::{Reply, START, TestWorkspace, UNKNOWN, app, post_as, run};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -434,6 +434,39 @@ fn clock_hold_while_codes_are_due_stops_the_clock_for_all_of_them() {
         }
         workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         tickers.stop().await;
+    });
+}
+
+#[test]
+fn gets_that_arrive_together_get_each_its_own_access_code() {
+    run(async {
+        let (own, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        let mut expected = Vec::new();
+        for (workspace, lock, status) in [(&own, 0, 200), (&own, 1, 200), (&other, 0, 404)] {
+            for _ in 0..10 {
+                let created = workspace.post(CREATE, json!({ "device_id": workspace.lock(lock) })).await.ok();
+                let id = created["access_code"]["access_code_id"].clone();
+                expected.push((id, created["access_code"]["code"].clone(), status));
+            }
+        }
+        let deleted = json!({ "access_code_id": expected[0].0 });
+        own.post("/access_codes/delete", deleted).await.ok();
+        own.post("/_emulator/clock/advance", json!({ "by": "PT1H" })).await.ok();
+        expected[0].2 = 404;
+        expected.push((json!(UNKNOWN), Value::Null, 404));
+        // Each several times, so that some requests of a statement are equal.
+        let expected: Vec<_> = expected.iter().cycle().take(5 * expected.len()).collect();
+        let requests = expected.iter().map(|(id, ..)| ("/access_codes/get", json!({ "access_code_id": id })));
+        let replies = send_concurrently(&own.api_key, requests.collect()).await;
+        for (reply, (id, code, status)) in replies.iter().zip(expected) {
+            assert_eq!(reply.status, *status, "{id}");
+            if *status == 200 {
+                assert_eq!(
+                    (&reply.body["access_code"]["access_code_id"], &reply.body["access_code"]["code"]),
+                    (id, code)
+                );
+            }
+        }
     });
 }
 
