@@ -44,7 +44,7 @@ fn collect() {
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
-/// Makes the kernel use memory in pages of the usual size for this process. With huge pages, an idle server has more than
+/// Makes the kernel use memory in pages of the usual size for this process and those that it starts. With huge pages, an idle server has more than
 /// twice the memory, and answers no faster.
 fn use_small_pages() {
     #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Maximum weight of a batch, unless its first job is heavier. The weight of a job is the number of access codes that
-/// it creates or changes.
+/// it reads, creates or changes.
 const MAX_BATCH_WEIGHT: usize = 1000;
 
 /// Maximum number of queued jobs per key.

@@ -9,7 +9,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::domain::workspace::{Workspace, WorkspaceSettings};
 use crate::error::{Error, Result};
-use crate::store::access_codes::{self, DevicesToLock};
+use crate::store::access_codes::{self, DeviceSelection};
 use crate::store::{devices, workspaces};
 use chrono::TimeDelta;
 
@@ -65,9 +65,9 @@ pub(crate) async fn move_clock(
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
-    let devices = DevicesToLock::ByIds(&device_ids);
-    access_codes::lock_devices(&mut tx, workspace_id, devices).await?;
+    let devices = DeviceSelection::ByIds(&device_ids);
     let visibility = Visibility::all_of(workspace_id);
+    access_codes::lock_devices(&mut tx, &visibility, devices).await?;
     let mut locked = access_codes::locked_devices(&mut tx, Some(&visibility), devices).await?;
     // Read the clock after the locks: it may have moved while this transaction waited for them.
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;

@@ -5,7 +5,7 @@ use super::app::App;
 use super::batcher::batch_of;
 use super::commands::{Found, GetCommand};
 use crate::domain::caller::Visibility;
-use crate::error::Result;
+use crate::error::{Error, Result, Unavailable};
 use crate::store::access_codes::{self, Filter};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,9 @@ pub(crate) async fn managed_code(app: &App, workspace_id: Uuid, access_code_id: 
         let app = work_app.clone();
         async move { batch_of(batch.len(), read(&app, workspace_id, &batch).await) }
     };
-    app.gets.submit(workspace_id, (GetCommand(access_code_id), 1), work).await?
+    let read = app.gets.submit(workspace_id, (GetCommand(access_code_id), 1), work).await;
+    // A read has changed nothing, so the client can always repeat it.
+    read.map_err(|_| Error::Unavailable(Unavailable::Busy))?
 }
 
 /// Returns the access codes of a batch, in the order of its requests.

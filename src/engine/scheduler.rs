@@ -16,7 +16,7 @@ use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::engine::locked_codes::LockedCodes;
 use crate::error::{Error, Result, Unavailable};
-use crate::store::access_codes::{self, DevicesToLock, DueOn};
+use crate::store::access_codes::{self, DeviceSelection, DueOn};
 use crate::store::devices;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeSet, HashMap};
@@ -28,12 +28,12 @@ use uuid::Uuid;
 /// due, wait for it.
 const BATCH: usize = 400;
 
-/// Maximum number of codes per transaction while requests create or change codes: they wait for the devices of the
-/// transaction.
+/// Maximum number of codes per transaction while batches of requests create or change codes: they wait for the devices
+/// of the transaction.
 const BATCH_BESIDE_REQUESTS: usize = 64;
 
-/// Number of codes of a batch from which their workspace is busy: the second loop then processes the other workspaces.
-const BUSY_PART: usize = BATCH / 10;
+/// Part of a batch from which a workspace is busy: the second loop then processes the other workspaces.
+const BUSY_PART: usize = 10;
 
 /// Maximum number of steps per transaction.
 const BATCH_STEPS: u64 = 20_000;
@@ -104,7 +104,7 @@ async fn next_wake_at(app: &App) -> Result<Option<Timestamp>> {
     let machine_now = machine_now();
     let busy = match wake_at {
         Some(wake_at) if wake_at <= machine_now => {
-            busy_workspaces(&access_codes::longest_due(&app.background, machine_now, &parked, BATCH).await?)
+            busy_workspaces(&access_codes::longest_due(&app.background, machine_now, &parked, BATCH).await?, BATCH)
         }
         _ => Vec::new(),
     };
@@ -263,11 +263,11 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     if due.len() >= most && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
         // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
-        app.busy_workspaces.send_replace(busy_workspaces(&workspaces));
+        app.busy_workspaces.send_replace(busy_workspaces(&workspaces, most));
     }
     // Read again: the statements that claimed the devices may see older data.
     let claimed: Vec<Uuid> = claimed.iter().copied().collect();
-    let devices = DevicesToLock::ByIds(&claimed);
+    let devices = DeviceSelection::ByIds(&claimed);
     let locked = access_codes::locked_devices(&mut tx, None, devices).await?;
     let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
     let mut codes = LockedCodes::new(locked, codes, machine_now);
@@ -279,11 +279,12 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     Ok(due.len() + with_operations.len())
 }
 
-/// Returns the workspaces with at least [`BUSY_PART`] codes. `workspaces` contains the workspace of each code.
-fn busy_workspaces(workspaces: &[Uuid]) -> Vec<Uuid> {
+/// Returns the workspaces with at least one tenth ([`BUSY_PART`]) of a batch of this size. `workspaces` contains the
+/// workspace of each code.
+fn busy_workspaces(workspaces: &[Uuid], most: usize) -> Vec<Uuid> {
     let mut counts: HashMap<Uuid, usize> = HashMap::new();
     for workspace_id in workspaces {
         *counts.entry(*workspace_id).or_default() += 1;
     }
-    counts.into_iter().filter(|(_, count)| *count >= BUSY_PART).map(|(workspace_id, _)| workspace_id).collect()
+    counts.into_iter().filter(|(_, count)| *count >= most / BUSY_PART).map(|(workspace_id, _)| workspace_id).collect()
 }

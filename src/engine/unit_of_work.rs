@@ -14,7 +14,7 @@ use crate::domain::simulation::{Pace, Phase, StopWhen};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, DevicesToLock, LockedAccessCodes, PinChange, PinQuery};
+use crate::store::access_codes::{self, DeviceSelection, LockedAccessCodes, PinChange, PinQuery};
 use crate::store::{devices, workspaces};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -72,11 +72,11 @@ impl UnitOfWork {
     pub async fn begin(app: &App, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
         let workspace_id = visibility.workspace_id;
         match scope.devices() {
-            None | Some(DevicesToLock::ByIds([]) | DevicesToLock::OfAccessCodes([])) => {
+            None | Some(DeviceSelection::ByIds([]) | DeviceSelection::OfAccessCodes([])) => {
                 Self::begin_in(app.pool.begin(workspace_id).await?, visibility, scope).await
             }
             Some(devices) => {
-                let tx = access_codes::begin_with_locked_devices(&app.pool, workspace_id, devices).await?;
+                let tx = access_codes::begin_with_locked_devices(&app.pool, visibility, devices).await?;
                 Self::begin_locked(tx, visibility, scope).await
             }
         }
@@ -90,12 +90,12 @@ impl UnitOfWork {
     pub async fn begin_in(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
         let workspace_id = visibility.workspace_id;
         if let Some(devices) = scope.devices() {
-            access_codes::lock_devices(&mut tx, workspace_id, devices).await?;
+            access_codes::lock_devices(&mut tx, visibility, devices).await?;
             return Self::begin_locked(tx, visibility, scope).await;
         }
         workspaces::lock(&mut tx, workspace_id).await?;
         let device_ids = devices::ids(&mut tx, workspace_id).await?;
-        access_codes::lock_devices(&mut tx, workspace_id, DevicesToLock::ByIds(&device_ids)).await?;
+        access_codes::lock_devices(&mut tx, visibility, DeviceSelection::ByIds(&device_ids)).await?;
         Self::begin_locked(tx, visibility, Scope::Devices(&device_ids)).await
     }
 
@@ -199,13 +199,13 @@ impl UnitOfWork {
 
 impl<'a> Scope<'a> {
     /// Returns the devices to lock; `None`: all of the workspace.
-    fn devices(&self) -> Option<DevicesToLock<'a>> {
+    fn devices(&self) -> Option<DeviceSelection<'a>> {
         match self {
             Self::Codes(access_code_ids) | Self::Changes(access_code_ids, _) => {
-                Some(DevicesToLock::OfAccessCodes(access_code_ids))
+                Some(DeviceSelection::OfAccessCodes(access_code_ids))
             }
             Self::Devices(device_ids) | Self::DevicesOnly(device_ids) | Self::NewCodes(device_ids, _) => {
-                Some(DevicesToLock::ByIds(device_ids))
+                Some(DeviceSelection::ByIds(device_ids))
             }
             Self::Workspace => None,
         }
@@ -222,7 +222,7 @@ async fn read(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) 
         Scope::Devices(device_ids) | Scope::DevicesOnly(device_ids) => (device_ids, &no_pins),
         Scope::Workspace => return Err(Error::Internal("the devices of a workspace are locked by their ids".into())),
     };
-    let devices = DevicesToLock::ByIds(device_ids);
+    let devices = DeviceSelection::ByIds(device_ids);
     let (locked, reservations) =
         access_codes::locked_devices_and_reservations(tx, Some(visibility), devices, pins).await?;
     let codes = if matches!(scope, Scope::Devices(_)) {

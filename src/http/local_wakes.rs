@@ -69,7 +69,7 @@ impl<F: Future> Future for LocalWakes<F> {
         let local = this.local.take().filter(|local| local.wakes.task.will_wake(cx.waker()));
         let Local { wakes, counted } = this.local.insert(local.unwrap_or_else(|| Local::of(cx.waker())));
         for _ in 0..MAX_POLLS {
-            // A swap, so that the poll sees what a wake before it is about.
+            // In this order: a wake that finds `is_polled` true is then seen by this poll, or by the check after it.
             wakes.is_woken.swap(false, Ordering::SeqCst);
             wakes.is_polled.store(true, Ordering::SeqCst);
             let polled = this.future.as_mut().poll(&mut Context::from_waker(counted));

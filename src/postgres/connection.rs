@@ -1,8 +1,7 @@
 //! Connection in use, with its clean-up when it is dropped.
 
-use super::idle::IdleConnections;
+use super::idle::{IdleConnections, OpenConnection};
 use crate::error::Unavailable;
-use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, PgConnection, Postgres};
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -49,7 +48,8 @@ pub(super) enum State {
 /// Connection in use, with its pool permits.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) inner: Option<PoolConnection<Postgres>>,
+    /// `None` only after `drop`.
+    pub(super) open: Option<OpenConnection>,
     /// Idle connections of the pool, to which the connection returns.
     pub(super) idle: Arc<IdleConnections>,
     /// Permit of the workspace's share (`None` if the pool is too small for shares), and permit of the pool. The outer
@@ -73,16 +73,16 @@ impl Connection {
 impl Deref for Connection {
     type Target = PgConnection;
 
-    #[expect(clippy::expect_used, reason = "`inner` is `None` only after `drop`")]
+    #[expect(clippy::expect_used, reason = "`open` is `None` only after `drop`")]
     fn deref(&self) -> &PgConnection {
-        self.inner.as_ref().expect("a connection that is in use")
+        &self.open.as_ref().expect("a connection that is in use").connection
     }
 }
 
 impl DerefMut for Connection {
-    #[expect(clippy::expect_used, reason = "`inner` is `None` only after `drop`")]
+    #[expect(clippy::expect_used, reason = "`open` is `None` only after `drop`")]
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.inner.as_mut().expect("a connection that is in use")
+        &mut self.open.as_mut().expect("a connection that is in use").connection
     }
 }
 
@@ -92,23 +92,23 @@ impl Drop for Connection {
     /// statement, whether the connection is still open, and otherwise cancels the statement. The permits are held until
     /// the short wait is over.
     fn drop(&mut self) {
-        let Some(mut inner) = self.inner.take() else { return };
+        let Some(mut open) = self.open.take() else { return };
         match self.state {
-            State::Done => self.idle.push(inner),
-            State::MustClose => inner.close_on_drop(),
+            State::Done => self.idle.push(open),
+            State::MustClose => open.connection.close_on_drop(),
             State::InUse => {
                 let (permits, idle) = (self.permits.take(), Arc::clone(&self.idle));
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     runtime.spawn(async move {
-                        if responds(&mut inner).await {
-                            idle.push(inner);
+                        if responds(&mut open.connection).await {
+                            idle.push(open);
                         } else {
-                            inner.close_on_drop();
+                            open.connection.close_on_drop();
                         }
                         drop(permits);
                     });
                 } else {
-                    inner.close_on_drop();
+                    open.connection.close_on_drop();
                 }
             }
         }

@@ -9,8 +9,29 @@ use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use std::time::{Duration, Instant};
 
-/// Time after which a connection that was not needed goes back to the pool of sqlx, which closes it later.
+/// Time after which a connection that was not needed goes back to the pool of sqlx, which closes it later: one of them
+/// whenever another connection becomes idle. A pool that is not used keeps its connections.
 const KEEP_IDLE: Duration = Duration::from_mins(1);
+
+/// Age from which a connection goes back to the pool of sqlx, which closes it then. The caches of its process grow, and
+/// the address of the database may have changed.
+const MAX_AGE: Duration = Duration::from_mins(31);
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct OpenConnection {
+    pub(super) connection: PoolConnection<Postgres>,
+    /// Instant at which the pool of sqlx lent it.
+    pub(super) since: Instant,
+}
+
+/// An open connection that is not in use.
+#[derive(Debug)]
+pub(super) struct IdleConnection {
+    pub(super) open: OpenConnection,
+    /// End of its last use.
+    pub(super) used_at: Instant,
+}
 
 /// Idle connections of a pool.
 #[derive(Debug, Default)]
@@ -18,28 +39,25 @@ pub(super) struct IdleConnections(Mutex<Stack>);
 
 #[derive(Debug, Default)]
 struct Stack {
-    /// Each connection with the instant of its last use, which are in ascending order.
-    connections: Vec<(PoolConnection<Postgres>, Instant)>,
+    /// In the order of their last use.
+    connections: Vec<IdleConnection>,
     is_closed: bool,
 }
 
 impl IdleConnections {
-    /// Removes the connection that was used last, and returns it with the time since then.
-    pub(super) fn pop(&self) -> Option<(PoolConnection<Postgres>, Duration)> {
-        let (connection, used_at) = self.0.lock().connections.pop()?;
-        Some((connection, used_at.elapsed()))
+    /// Removes and returns the connection that was used last.
+    pub(super) fn pop(&self) -> Option<IdleConnection> {
+        self.0.lock().connections.pop()
     }
 
-    /// Adds a connection that can be used again.
-    pub(super) fn push(&self, connection: PoolConnection<Postgres>) {
+    /// Adds a connection that can be used again. Nothing of its statements is unread.
+    pub(super) fn push(&self, open: OpenConnection) {
         let mut stack = self.0.lock();
-        if stack.is_closed {
+        if stack.is_closed || open.since.elapsed() > MAX_AGE {
             return;
         }
-        let now = Instant::now();
-        stack.connections.push((connection, now));
-        // One of them at a time is enough: connections are pushed more often than they become idle.
-        if stack.connections.first().is_some_and(|(_, used_at)| now.duration_since(*used_at) > KEEP_IDLE) {
+        stack.connections.push(IdleConnection { open, used_at: Instant::now() });
+        if stack.connections.first().is_some_and(|first| first.used_at.elapsed() > KEEP_IDLE) {
             drop(stack.connections.remove(0));
         }
     }
@@ -55,8 +73,8 @@ impl IdleConnections {
 impl Drop for IdleConnections {
     /// Closes the connections without sqlx, which needs a runtime for it: there may be none any more.
     fn drop(&mut self) {
-        for (connection, _) in self.0.get_mut().connections.drain(..) {
-            drop(connection.detach());
+        for idle in self.0.get_mut().connections.drain(..) {
+            drop(idle.open.connection.detach());
         }
     }
 }

@@ -5,21 +5,20 @@
 //! one. If the database does not respond at all, callers get an error within a second.
 
 use super::connection::{Connection, PgTransactions, State, is_lost, not_responding, responds};
-use super::idle::IdleConnections;
+use super::idle::{IdleConnections, OpenConnection};
 use super::probe::Probe;
 use super::transaction::Transaction;
 use crate::config::Settings;
 use crate::error::{Error, Result, Unavailable};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor as _, PgConnection, PgPool, Postgres, SqlSafeStr as _};
+use sqlx::{Executor as _, PgConnection, PgPool, SqlSafeStr as _};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -88,7 +87,7 @@ pub struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Opens and closes connections, and has those that have not been used for long.
+    /// Opens and closes connections.
     connections: PgPool,
     idle: Arc<IdleConnections>,
     /// See [`Pool::raw`].
@@ -117,8 +116,9 @@ impl Pool {
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
             .acquire_timeout(CONNECT_TIMEOUT)
-            // Connections are tested by `acquire`.
             .test_before_acquire(false)
+            // For connections that have not been used for long: a new one is not tested.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(responds(connection).await) }))
             .after_connect(move |connection, _| {
                 let settings = settings.clone();
                 Box::pin(async move {
@@ -186,44 +186,39 @@ impl Pool {
         };
         let permit = self.permit(Arc::clone(&self.0.slots)).await?;
         // Boxed, because the futures are large and a part of each handler.
-        let inner = match self.0.idle.pop() {
-            Some((connection, idle_for)) if idle_for < TEST_AFTER_IDLE => connection,
-            Some((connection, _)) => Box::pin(self.tested_or_new(connection)).await?,
+        let open = match self.0.idle.pop() {
+            Some(idle) if idle.used_at.elapsed() < TEST_AFTER_IDLE => idle.open,
+            Some(idle) => Box::pin(self.tested_or_new(idle.open)).await?,
             None => Box::pin(self.open()).await?,
         };
         let idle = Arc::clone(&self.0.idle);
-        Ok(Connection { inner: Some(inner), idle, permits: Some((share, permit)), state: State::InUse })
+        Ok(Connection { open: Some(open), idle, permits: Some((share, permit)), state: State::InUse })
     }
 
     /// Returns this connection, or the next idle one, or a new one: the first that responds.
-    async fn tested_or_new(&self, mut connection: PoolConnection<Postgres>) -> sqlx::Result<PoolConnection<Postgres>> {
+    async fn tested_or_new(&self, mut open: OpenConnection) -> sqlx::Result<OpenConnection> {
         loop {
-            if responds(&mut connection).await {
-                return Ok(connection);
+            if responds(&mut open.connection).await {
+                return Ok(open);
             }
-            connection.close_on_drop();
+            open.connection.close_on_drop();
             match self.0.idle.pop() {
-                Some((next, _)) => connection = next,
+                Some(next) => open = next.open,
                 None => return Box::pin(self.open()).await,
             }
         }
     }
 
     /// Opens a connection, or takes one that has not been used for long.
-    async fn open(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        loop {
-            #[expect(clippy::disallowed_methods, reason = "`acquire` is the replacement")]
-            let acquired = self.while_responding(Box::pin(self.0.connections.acquire())).await;
-            let mut connection = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
-                // There is a permit for each connection, so only opening the connection can have timed out.
-                sqlx::Error::PoolTimedOut => not_responding(),
-                error => error,
-            })?;
-            if responds(&mut connection).await {
-                return Ok(connection);
-            }
-            connection.close_on_drop();
-        }
+    async fn open(&self) -> sqlx::Result<OpenConnection> {
+        #[expect(clippy::disallowed_methods, reason = "`acquire` is the replacement")]
+        let acquired = self.while_responding(Box::pin(self.0.connections.acquire())).await;
+        let connection = acquired.unwrap_or_else(|| Err(not_responding())).map_err(|error| match error {
+            // There is a permit for each connection, so only opening the connection can have timed out.
+            sqlx::Error::PoolTimedOut => not_responding(),
+            error => error,
+        })?;
+        Ok(OpenConnection { connection, since: Instant::now() })
     }
 
     /// Runs several read statements on one connection, within the share of a workspace. Runs `read` again on another
@@ -264,10 +259,12 @@ impl Pool {
                     }
                     lost += 1;
                 }
-                Some(result) => {
+                Some(Ok(result)) => {
                     connection.done();
-                    return result;
+                    return Ok(result);
                 }
+                // Dropped in use: messages may be unread.
+                Some(Err(error)) => return Err(error),
             }
         }
     }

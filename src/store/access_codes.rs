@@ -12,7 +12,7 @@ mod write;
 
 pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, longest_due};
 pub(crate) use self::locks::{
-    DevicesToLock, GroupPin, LockedAccessCodes, PinChange, accounts_of_pin_groups, begin_with_locked_devices,
+    DeviceSelection, GroupPin, LockedAccessCodes, PinChange, accounts_of_pin_groups, begin_with_locked_devices,
     delete_pin_groups, lock_devices, lock_pin_group, lock_pin_groups, locked_access_codes, locked_devices,
     locked_devices_and_reservations, members, pin_groups,
 };

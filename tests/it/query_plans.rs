@@ -120,8 +120,8 @@ async fn prepare_statements_of_functions(connection: &mut PgConnection) {
     for (name, body) in functions {
         let statement = body.split_once("perform").and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
         let statement = statement.replace("of_workspace", "$1").replace("any(device_ids)", "any($2)");
-        let statement = statement.replace("any(access_code_ids)", "any($2)");
-        let prepare = format!("prepare {name} (uuid, uuid[]) as select {statement}");
+        let statement = statement.replace("any(access_code_ids)", "any($2)").replace("of_accounts", "$3");
+        let prepare = format!("prepare {name} (uuid, uuid[], uuid[]) as select {statement}");
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! far.
 
 use super::checks;
-use super::groups::{Group, code_of, device_ids, given_pins, lock_groups};
+use super::groups::{Group, code_of, device_ids, given_pins, lock_groups, uses_only_given_pin};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, LockCode, PendingMutation};
 use crate::domain::action_attempt::NewActionAttempt;
@@ -23,7 +23,7 @@ use crate::engine::commands::{CreateCommand, Created, NewAccessCode};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, DevicesToLock, GroupPin, PinQuery};
+use crate::store::access_codes::{self, DeviceSelection, GroupPin};
 use crate::store::action_attempts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -62,8 +62,8 @@ impl CreateBatch {
             return Self::begin_in(app.pool.begin(workspace_id).await?, workspace_id, commands).await;
         }
         let device_ids = device_ids(commands);
-        let devices = DevicesToLock::ByIds(&device_ids);
-        let tx = access_codes::begin_with_locked_devices(&app.pool, workspace_id, devices).await?;
+        let devices = DeviceSelection::ByIds(&device_ids);
+        let tx = access_codes::begin_with_locked_devices(&app.pool, &Visibility::all_of(workspace_id), devices).await?;
         Self::read(tx, (workspace_id, &device_ids), commands, BTreeMap::new()).await
     }
 
@@ -74,7 +74,8 @@ impl CreateBatch {
     pub(super) async fn begin_in(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
         let groups = lock_groups(&mut tx, workspace_id, commands).await?;
         let device_ids = device_ids(commands);
-        access_codes::lock_devices(&mut tx, workspace_id, DevicesToLock::ByIds(&device_ids)).await?;
+        access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), DeviceSelection::ByIds(&device_ids))
+            .await?;
         Self::read(tx, (workspace_id, &device_ids), commands, groups).await
     }
 
@@ -100,20 +101,20 @@ impl CreateBatch {
             recent,
             pending: HashMap::new(),
         };
-        batch.read_reservations(commands, &pins).await?;
+        batch.read_reservations(commands).await?;
         Ok(batch)
     }
 
     /// Reads the reservations that may conflict. Those of the given PINs are read already; on a device that has a
     /// capacity limit, or on which Latchkey chooses PINs, those of all PINs are needed.
-    async fn read_reservations(&mut self, commands: &[CreateCommand], pins: &BTreeSet<PinQuery>) -> Result<()> {
+    async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
         let mut device_ids = BTreeSet::new();
         for command in commands {
-            let code = code_of(&self.groups, &command.params).ok().flatten();
+            let is_given = matches!(code_of(&self.groups, &command.params), Ok(Some(_)));
+            let needs_all = !is_given || !uses_only_given_pin(command);
             for device_id in &command.device_ids {
                 let Ok(locked) = self.work.codes.device(*device_id) else { continue };
-                let pin = code.clone().map(|code| PinQuery { device_id: *device_id, code });
-                if locked.device.capacity().is_some() || !pin.is_some_and(|pin| pins.contains(&pin)) {
+                if needs_all || locked.device.capacity().is_some() {
                     device_ids.insert(*device_id);
                 }
             }

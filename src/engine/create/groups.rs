@@ -79,17 +79,19 @@ pub(super) fn code_of(groups: &BTreeMap<String, Group>, params: &NewAccessCode) 
     }
 }
 
-/// Returns the PINs whose reservations are enough for their requests: the PIN is given, and Latchkey chooses no other
-/// PINs for the request (random codes, backup codes).
+/// Returns true if Latchkey chooses no PINs for the request (random codes, backup codes) when its PIN is given. The
+/// reservations of that PIN are then enough to decide it.
+pub(super) fn uses_only_given_pin(command: &CreateCommand) -> bool {
+    command.linking != Some(WhenCodeCannotBeShared::CreateRandomCode) && !command.params.use_backup_pool
+}
+
+/// Returns the PINs of the requests for which the reservations of one PIN are enough, on each device.
 pub(super) fn given_pins(groups: &BTreeMap<String, Group>, commands: &[CreateCommand]) -> BTreeSet<PinQuery> {
     let mut pins = BTreeSet::new();
-    for command in commands {
-        let may_choose = command.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
+    for command in commands.iter().filter(|command| uses_only_given_pin(command)) {
         let Ok(Some(code)) = code_of(groups, &command.params) else { continue };
-        if !may_choose && !command.params.use_backup_pool {
-            let of_device = |device_id: &Uuid| PinQuery { device_id: *device_id, code: code.clone() };
-            pins.extend(command.device_ids.iter().map(of_device));
-        }
+        let of_device = |device_id: &Uuid| PinQuery { device_id: *device_id, code: code.clone() };
+        pins.extend(command.device_ids.iter().map(of_device));
     }
     pins
 }

@@ -17,16 +17,16 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Devices that a transaction locks.
+/// Devices to lock, or to read under their locks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum DevicesToLock<'a> {
+pub(crate) enum DeviceSelection<'a> {
     /// Devices with these ids.
     ByIds(&'a [Uuid]),
     /// Devices of the access codes with these ids.
     OfAccessCodes(&'a [Uuid]),
 }
 
-impl DevicesToLock<'_> {
+impl DeviceSelection<'_> {
     /// Returns the SQL function that locks the devices, and the ids for it.
     fn function(&self) -> (&'static str, &[Uuid]) {
         match self {
@@ -36,28 +36,34 @@ impl DevicesToLock<'_> {
     }
 }
 
-/// Begins a transaction that locks these devices of the workspace, in the order of their ids. Both is one message to
-/// the database.
+/// Begins a transaction that locks those of these devices that are visible, in the order of their ids. Both is one
+/// message to the database.
 pub(crate) async fn begin_with_locked_devices(
     pool: &Pool,
-    workspace_id: Uuid,
-    devices: DevicesToLock<'_>,
+    visibility: &Visibility,
+    devices: DeviceSelection<'_>,
 ) -> Result<Transaction> {
-    let (function, ids) = devices.function();
     // The text of a UUID needs no quoting.
-    let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
-    let lock = format!("select {function}('{workspace_id}', '{{{}}}')", ids.join(","));
-    Ok(pool.begin_with(workspace_id, &lock).await?)
+    let array = |ids: &[Uuid]| format!("'{{{}}}'", ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(","));
+    let (function, ids) = devices.function();
+    let accounts = visibility.connected_account_ids.as_ref().map_or_else(|| "null".to_owned(), |ids| array(ids));
+    let lock = format!("select {function}('{}', {}, {accounts})", visibility.workspace_id, array(ids));
+    Ok(pool.begin_with(visibility.workspace_id, &lock).await?)
 }
 
-/// Locks these devices of the workspace, in the order of their ids.
-pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, devices: DevicesToLock<'_>) -> Result<()> {
+/// Locks those of these devices that are visible, in the order of their ids.
+pub(crate) async fn lock_devices(
+    tx: &mut PgConnection,
+    visibility: &Visibility,
+    devices: DeviceSelection<'_>,
+) -> Result<()> {
     let (function, ids) = devices.function();
     if ids.is_empty() {
         return Ok(());
     }
     let mut query = QueryBuilder::new("select ");
-    query.push(function).push("(").push_bind(workspace_id).push(", ").push_bind(ids.to_vec()).push(")");
+    query.push(function).push("(").push_bind(visibility.workspace_id).push(", ").push_bind(ids.to_vec()).push(", ");
+    query.push_bind(visibility.connected_account_ids.as_ref().map(|ids| ids.to_vec())).push(")");
     query.build().execute(tx).await?;
     Ok(())
 }
@@ -102,19 +108,19 @@ impl FromRow<'_, PgRow> for LockedRow {
 pub(crate) async fn locked_devices(
     tx: &mut PgConnection,
     visibility: Option<&Visibility>,
-    devices: DevicesToLock<'_>,
+    devices: DeviceSelection<'_>,
 ) -> Result<Vec<LockedDevice>> {
     Ok(locked_devices_and_reservations(tx, visibility, devices, &BTreeSet::new()).await?.0)
 }
 
-/// Like [`locked_devices`], with the reservations of these PINs on these devices.
+/// Like [`locked_devices`], with the reservations of these PINs on the devices of a [`DeviceSelection::ByIds`].
 pub(crate) async fn locked_devices_and_reservations(
     tx: &mut PgConnection,
     visibility: Option<&Visibility>,
-    devices: DevicesToLock<'_>,
+    devices: DeviceSelection<'_>,
     pins: &BTreeSet<PinQuery>,
 ) -> Result<(Vec<LockedDevice>, Vec<Reservation>)> {
-    let (DevicesToLock::ByIds(ids) | DevicesToLock::OfAccessCodes(ids)) = devices;
+    let (DeviceSelection::ByIds(ids) | DeviceSelection::OfAccessCodes(ids)) = devices;
     if ids.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -123,12 +129,12 @@ pub(crate) async fn locked_devices_and_reservations(
     push_reservations_of_wanted(&mut query);
     query.push(", ").push(WorkspaceSettingsRow::COLUMNS).push(" from ");
     match devices {
-        DevicesToLock::ByIds(device_ids) => {
+        DeviceSelection::ByIds(device_ids) => {
             let pins: Vec<Option<String>> = device_ids.iter().map(|device_id| pins_on(*device_id, pins)).collect();
             query.push("unnest(").push_bind(device_ids.to_vec()).push("::uuid[], ").push_bind(pins);
             query.push("::text[]) as wanted(device_id, codes)");
         }
-        DevicesToLock::OfAccessCodes(access_code_ids) => {
+        DeviceSelection::OfAccessCodes(access_code_ids) => {
             query.push("(select distinct device_id, null as codes from access_code where access_code_id = any(");
             query.push_bind(access_code_ids.to_vec()).push(")) as wanted");
         }
@@ -298,7 +304,7 @@ pub(crate) async fn locked_access_codes(
     access_code_ids: &[Uuid],
     pin_changes: &[PinChange],
 ) -> Result<LockedAccessCodes> {
-    let devices = DevicesToLock::OfAccessCodes(access_code_ids);
+    let devices = DeviceSelection::OfAccessCodes(access_code_ids);
     let locked = locked_devices(tx, Some(visibility), devices).await?;
     let device_ids: Vec<Uuid> = locked.iter().map(|locked| locked.device.device_id).collect();
     let mut result = LockedAccessCodes { locked, ..LockedAccessCodes::default() };

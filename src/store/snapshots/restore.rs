@@ -11,7 +11,7 @@ use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::caller::Visibility;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Result};
-use crate::store::access_codes::{self, DevicesToLock, StoredCode};
+use crate::store::access_codes::{self, DeviceSelection, StoredCode};
 use crate::store::{accounts, devices, webhook_deliveries, webhooks, workspaces};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -121,8 +121,8 @@ async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> 
     let device_ids = devices::ids(tx, workspace_id).await?;
     let visibility = Visibility::all_of(workspace_id);
     for device_ids in device_ids.chunks(DEVICES_PER_CHUNK) {
-        let devices = DevicesToLock::ByIds(device_ids);
-        access_codes::lock_devices(tx, workspace_id, devices).await?;
+        let devices = DeviceSelection::ByIds(device_ids);
+        access_codes::lock_devices(tx, &visibility, devices).await?;
         let locked = access_codes::locked_devices(tx, Some(&visibility), devices).await?;
         let codes = access_codes::on_devices(tx, device_ids).await?;
         let is_long = codes.len() > DEVICES_PER_CHUNK;

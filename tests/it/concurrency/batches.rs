@@ -1,13 +1,13 @@
 //! Batches: requests that queue while a row lock is held are decided one after the other and written together.
 
-use super::id_of;
+use super::{id_of, lock_with_360_pins, send_concurrently};
 use crate::access_codes::on_lock;
 use crate::support::{START, TestWorkspace, UNKNOWN, app, post_as, run};
 use futures_util::FutureExt;
 use latchkey::testing::cause::Cause;
 use latchkey::testing::domain::caller::Visibility;
-use latchkey::testing::engine::commands::{Update, UpdateCommand};
-use latchkey::testing::engine::update;
+use latchkey::testing::engine::commands::{CreateCommand, NewAccessCode, Update, UpdateCommand};
+use latchkey::testing::engine::{create, update};
 use latchkey::testing::ids::Ids;
 use latchkey::testing::postgres::Transaction;
 use serde_json::{Value, json};
@@ -62,6 +62,18 @@ fn renamed(name: &str) -> Update {
     Update { name: Some(name.to_owned()), ..Update::default() }
 }
 
+/// Returns a command that creates a code with this PIN on the first lock of the workspace. `linking`: the behaviour when
+/// the code cannot be shared, for a code of `create_multiple`.
+fn creation(workspace: &TestWorkspace, code: &str, linking: Option<&str>) -> CreateCommand {
+    CreateCommand {
+        visibility: Visibility::all_of(id_of(workspace)),
+        device_ids: vec![workspace.lock(0).parse().unwrap()],
+        params: NewAccessCode { code: Some(code.to_owned()), ..NewAccessCode::default() },
+        linking: linking.map(|behavior| serde_json::from_value(json!(behavior)).unwrap()),
+        cause: Cause::new(),
+    }
+}
+
 /// Sends the first update, which must succeed, and queues the other updates behind it while the row lock is held.
 /// Returns for each queued update whether it succeeded.
 async fn gather<const COUNT: usize>(
@@ -83,6 +95,38 @@ async fn gather<const COUNT: usize>(
     busy.release();
     first.await.unwrap().unwrap();
     futures_util::future::join_all(queued).await.iter().map(Result::is_ok).collect::<Vec<_>>().try_into().unwrap()
+}
+
+#[test]
+fn random_pin_is_free_although_another_request_of_the_batch_gives_the_same_pin() {
+    run(async {
+        let workspace = TestWorkspace::with(json!([lock_with_360_pins()])).await;
+        let creations = (0..350).map(|_| ("/access_codes/create", json!({ "device_id": workspace.lock(0) })));
+        let replies = send_concurrently(&workspace.api_key, creations.collect()).await;
+        let taken: Vec<_> = replies.iter().map(|reply| reply.body["access_code"]["code"].as_str().unwrap()).collect();
+        let is_allowed = |pin: &String| pin.chars().all(|digit| pin.matches(digit).count() == 1 && digit < '7');
+        let mut pins = (1111..=6666).map(|pin| pin.to_string()).filter(|pin| !pin.contains('0')).filter(is_allowed);
+        let free = pins.find(|pin| !taken.contains(&pin.as_str())).unwrap();
+
+        let app = app();
+        let busy = BusyLock::acquire(&workspace).await;
+        let waiting = creation(&workspace, taken[0], None);
+        let waiting = tokio::spawn({
+            let app = app.clone();
+            async move { create::create(&app, waiting).await }
+        });
+        busy.wait_until_waiting(1).await;
+        let mut plain = Box::pin(create::create(&app, creation(&workspace, &free, None)));
+        let linked = creation(&workspace, &free, Some("create_random_code"));
+        let mut linked = Box::pin(create::create(&app, linked));
+        assert!(plain.as_mut().now_or_never().is_none() && linked.as_mut().now_or_never().is_none());
+        busy.release();
+        assert!(waiting.await.unwrap().is_err(), "its PIN is taken");
+        let (plain, linked) = tokio::join!(plain, linked);
+        assert_eq!(plain.unwrap()[0].code.state.requested.code, free);
+        let random = &linked.unwrap()[0].code.state.requested.code;
+        assert!(*random != free && !taken.contains(&random.as_str()), "{random} is taken");
+    });
 }
 
 #[test]
