@@ -104,8 +104,7 @@ fn first<const N: usize>(hash: [u8; 32]) -> [u8; N] {
     std::array::from_fn(|index| hash[index % 32])
 }
 
-/// Number of random bytes that are taken from the operating system at once. A system call for each id takes longer than
-/// everything else that an id needs.
+/// Number of random bytes that are taken from the operating system at once, instead of a system call for each id.
 const RANDOM_BLOCK: usize = 512;
 
 thread_local! {

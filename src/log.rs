@@ -7,7 +7,7 @@ pub use self::writer::LastLines;
 use self::writer::Lines as LineWriter;
 use crate::config::Settings;
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -21,21 +21,24 @@ pub(crate) const REQUESTS: &str = "latchkey::requests";
 
 /// Sets up the log. `RUST_LOG` overrides the filter of the settings. The last lines are written when the result is
 /// dropped.
-pub fn start(settings: &Settings) -> LastLines {
+///
+/// # Errors
+/// The thread that writes the log cannot be started.
+pub fn start(settings: &Settings) -> io::Result<LastLines> {
     let requests = if settings.quiet { "error" } else { "info" };
     let chosen = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty());
     let filter = chosen
         .and_then(|directives| EnvFilter::try_new(directives).ok())
         .unwrap_or_else(|| EnvFilter::new(format!("warn,{REQUESTS}={requests}")));
-    let (writer, last_lines) = LineWriter::start(std::io::stderr());
+    let (writer, last_lines) = LineWriter::start(io::stderr())?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if settings.log_json {
         log.json().with_span_list(false).init();
     } else {
         let wants_colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        log.with_ansi(wants_colors && std::io::stderr().is_terminal()).event_format(Lines::default()).init();
+        log.with_ansi(wants_colors && io::stderr().is_terminal()).event_format(Lines::default()).init();
     }
-    last_lines
+    Ok(last_lines)
 }
 
 /// Format for people: a short line for each request, and the usual format for all other lines.

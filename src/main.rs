@@ -154,7 +154,7 @@ fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Starts the database and the server, and serves until the server is stopped.
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
-    let _lines = log::start(&config.settings);
+    let _lines = log::start(&config.settings)?;
     use_small_pages();
     let announcement = Announcement::begin()?;
     // Before any slow step, so that a signal during the start is handled.

@@ -3,10 +3,9 @@
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use std::fmt;
 
-use super::schema::collect_names;
+use super::schema::referenced_names;
 
 /// Keywords that are about responses or for readers.
 const OMITTED: [&str; 6] = ["responses", "description", "summary", "title", "example", "x-latchkey-deviations"];
@@ -28,15 +27,9 @@ pub(super) fn parse(document: &str) -> serde_json::Result<Value> {
 
 /// Removes the named schemas to which no operation refers, directly or indirectly.
 fn retain_referenced_schemas(document: &mut Value) {
-    let (mut referenced, mut pending) = (BTreeSet::new(), BTreeSet::new());
-    document.get("paths").into_iter().for_each(|paths| collect_names(paths, &mut pending));
+    let paths = document.get("paths").cloned().unwrap_or_default();
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
-    while let Some(name) = pending.pop_first() {
-        if let Some(schema) = schemas.get(&name).filter(|_| !referenced.contains(&name)) {
-            collect_names(schema, &mut pending);
-            referenced.insert(name);
-        }
-    }
+    let referenced = referenced_names(&paths, schemas);
     schemas.retain(|name, _| referenced.contains(name));
 }
 

@@ -83,20 +83,12 @@ impl Schemas {
     /// of the time.
     fn with_referenced_schemas(&self, schema: &Value) -> Value {
         let root = translate(schema);
-        let mut named = Map::new();
-        let mut pending = BTreeSet::new();
-        collect_names(&root, &mut pending);
-        while let Some(name) = pending.pop_first() {
-            if named.contains_key(&name) {
-                continue;
-            }
-            let Some(schema) = self.0.pointer(&format!("/components/schemas/{name}")) else {
-                continue;
-            };
-            let schema = translate(schema);
-            collect_names(&schema, &mut pending);
-            named.insert(name, schema);
-        }
+        let schemas = self.0.pointer("/components/schemas").and_then(Value::as_object);
+        let referenced = schemas.into_iter().flat_map(|schemas| {
+            let names = referenced_names(schema, schemas).into_iter();
+            names.filter_map(|name| schemas.get(&name).map(|schema| (name, translate(schema))))
+        });
+        let named: Map<String, Value> = referenced.collect();
         json!({"allOf": [root], "components": {"schemas": named}})
     }
 }
@@ -186,8 +178,22 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
     schema.into()
 }
 
+/// Returns the names of the schemas that any part of a document references, directly or indirectly. Names that are not in
+/// `schemas` are left out.
+pub(super) fn referenced_names(part: &Value, schemas: &Map<String, Value>) -> BTreeSet<String> {
+    let (mut referenced, mut pending) = (BTreeSet::new(), BTreeSet::new());
+    collect_names(part, &mut pending);
+    while let Some(name) = pending.pop_first() {
+        if let Some(schema) = schemas.get(&name).filter(|_| !referenced.contains(&name)) {
+            collect_names(schema, &mut pending);
+            referenced.insert(name);
+        }
+    }
+    referenced
+}
+
 /// Adds the names of the schemas that any part of `schema` references.
-pub(super) fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
+fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
     names.extend(reference(schema).and_then(|reference| reference.strip_prefix(NAMED)).map(str::to_owned));
     match schema {
         Value::Object(fields) => fields.values().for_each(|field| collect_names(field, names)),

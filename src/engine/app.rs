@@ -2,7 +2,7 @@
 
 use super::batcher::Batcher;
 use super::caller_cache::CallerCache;
-use super::commands::{CreateCommand, Created, Found, GetCommand, UpdateCommand, Updated};
+use super::commands::{CodeWithDevice, CreateCommand, Created, GetCommand, UpdateCommand, Updated};
 use super::import_budget::ImportBudget;
 use super::parking::Parking;
 use super::request_log::RequestLog;
@@ -59,7 +59,7 @@ pub struct Shared {
     /// Requests that change access codes, batched by workspace.
     pub updates: Arc<Batcher<Uuid, UpdateCommand, Result<Updated>>>,
     /// Requests that read single access codes, by workspace.
-    pub(crate) gets: Arc<Batcher<Uuid, GetCommand, Result<Option<Found>>>>,
+    pub(crate) gets: Arc<Batcher<Uuid, GetCommand, Result<Option<CodeWithDevice>>>>,
     /// Log of the latest requests.
     pub request_log: RequestLog,
     /// Counters for Prometheus.

@@ -64,7 +64,7 @@ impl Item for GetCommand {
 }
 
 /// An access code that was read, and its device.
-pub(crate) type Found = (AccessCode, DeviceSummary);
+pub(crate) type CodeWithDevice = (AccessCode, DeviceSummary);
 
 /// Request to create access codes.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use super::app::App;
 use super::batcher::batch_of;
-use super::commands::{Found, GetCommand};
+use super::commands::{CodeWithDevice, GetCommand};
 use crate::domain::caller::Visibility;
 use crate::error::{Error, Result, Unavailable};
 use crate::store::access_codes::{self, Filter};
@@ -12,7 +12,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Returns a managed access code of a workspace, with its device; `None` if there is none with this id.
-pub(crate) async fn managed_code(app: &App, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Found>> {
+pub(crate) async fn managed_code(
+    app: &App,
+    workspace_id: Uuid,
+    access_code_id: Uuid,
+) -> Result<Option<CodeWithDevice>> {
     let work_app = app.clone();
     let work = move |batch: Arc<[GetCommand]>| {
         let app = work_app.clone();
@@ -24,7 +28,7 @@ pub(crate) async fn managed_code(app: &App, workspace_id: Uuid, access_code_id: 
 }
 
 /// Returns the access codes of a batch, in the order of its requests.
-async fn read(app: &App, workspace_id: Uuid, batch: &[GetCommand]) -> Result<Vec<Result<Option<Found>>>> {
+async fn read(app: &App, workspace_id: Uuid, batch: &[GetCommand]) -> Result<Vec<Result<Option<CodeWithDevice>>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|command| command.0).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let filter = Filter { access_code_ids: Some(&ids), ..Filter::default() };

@@ -45,13 +45,14 @@ pub struct LastLines(Arc<Shared>);
 
 impl Lines {
     /// Starts the thread that writes to `output`.
-    pub(super) fn start(output: impl Write + Send + 'static) -> (Self, LastLines) {
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(Self, LastLines)> {
         let shared = Arc::new(Shared::default());
         let in_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || in_thread.write_all_to(output));
-        // Without the thread, nobody waits for the last lines.
-        shared.waiting.lock().has_ended = thread.is_err();
-        (Self(Arc::clone(&shared)), LastLines(shared))
+        thread::Builder::new().name("log".to_owned()).spawn(move || in_thread.write_all_to(output))?;
+        Ok((Self(Arc::clone(&shared)), LastLines(shared)))
     }
 }
 
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn log_writes_all_lines_in_their_order_before_it_ends() {
         let output = Output::default();
-        let (lines, last_lines) = Lines::start(output.clone());
+        let (lines, last_lines) = Lines::start(output.clone()).unwrap();
         let expected: Vec<String> = (0..1000).map(|line| format!("line {line}\n")).collect();
         for line in &expected {
             (&lines).write_all(line.as_bytes()).unwrap();
@@ -148,7 +149,7 @@ mod tests {
     fn log_drops_whole_lines_while_nobody_reads_the_output() {
         let output = Output::default();
         let blocked = output.0.lock();
-        let (lines, last_lines) = Lines::start(output.clone());
+        let (lines, last_lines) = Lines::start(output.clone()).unwrap();
         let line = [b'x'; 1000];
         let dropped = 10;
         for _ in 0..2 * MAX_WAITING / line.len() + dropped {

@@ -1,8 +1,8 @@
 //! Idle connections of a pool, the last used one first.
 //!
-//! The pool of sqlx opens and closes connections, but does not lend them for single statements: it sends a ping in a task
-//! of its own whenever a connection is returned, which is a second round trip for each read, and it lends its connections
-//! in turn, so that each statement meets a process of PostgreSQL that has nothing in the caches of a core.
+//! The pool of sqlx only opens and closes the connections. It sends a ping whenever a connection is returned, which is a
+//! second round trip for each read. It also lends its connections in turn, and a PostgreSQL process that was not used for a
+//! while is slower: the caches of the core no longer contain its memory.
 
 use parking_lot::Mutex;
 use sqlx::Postgres;
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// whenever another connection becomes idle. A pool that is not used keeps its connections.
 const KEEP_IDLE: Duration = Duration::from_mins(1);
 
-/// Age from which a connection goes back to the pool of sqlx, which closes it then. The caches of its process grow, and
-/// the address of the database may have changed.
+/// Age from which a connection goes back to the pool of sqlx, which closes connections that are older than 30 minutes. The
+/// caches of its process grow, and the address of the database may have changed.
 const MAX_AGE: Duration = Duration::from_mins(31);
 
 /// An open connection.

@@ -16,6 +16,7 @@ pub(super) struct Found {
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let filter = call.input.filter(Ownership::Managed)?;
     let visibility = call.caller.visibility();
+    // Requests whose callers see the whole workspace can share a statement.
     let found = match (filter.access_code_ids, filter.device_id, &visibility.connected_account_ids) {
         (Some([id]), None, None) => {
             engine::get::managed_code(&call.app, visibility.workspace_id, *id).await?.into_iter().collect()
