@@ -1,10 +1,12 @@
 //! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
 mod credential;
+mod taken;
 mod text;
 mod unavailable;
 
 pub(crate) use self::credential::CredentialError;
+pub(crate) use self::taken::Taken;
 pub(crate) use self::unavailable::Unavailable;
 
 use self::text::{because, in_period, kind, listed, named, sentence};
@@ -215,6 +217,9 @@ pub enum Error {
     /// A value that the caller chose is in use; the name of the parameter.
     #[error("this {0} is in use on this server. Choose another, or delete the workspace that has it.")]
     InUse(&'static str),
+    /// Another object of the workspace has a key or an address that must be unique.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// The default sandbox cannot be created, because another workspace has one of its fixed values; the name of the
     /// value.
     #[error(
@@ -317,6 +322,8 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// Kind of object that a request refers to and that may not exist.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resource {
+    AcsEntrance,
+    AcsSystem,
     ActionAttempt,
     /// Backup code that can be pulled.
     BackupAccessCode,
@@ -334,6 +341,7 @@ pub enum Resource {
     /// Fault of requests.
     HttpFault,
     Snapshot,
+    Space,
     UserIdentity,
     Webhook,
     WebhookDelivery,
@@ -344,6 +352,8 @@ impl Resource {
     /// Returns the `error.type` and the message for a missing object.
     pub fn not_found(self) -> (&'static str, &'static str) {
         match self {
+            Self::AcsEntrance => ("acs_entrance_not_found", "Acs entrance not found"),
+            Self::AcsSystem => ("acs_system_not_found", "Acs system not found"),
             Self::ActionAttempt => ("action_attempt_not_found", "Action attempt not found"),
             Self::BackupAccessCode => ("backup_access_code_not_found", "Backup access code not found"),
             Self::ClientSession => ("client_session_not_found", "Client session not found"),
@@ -361,6 +371,7 @@ impl Resource {
             Self::Snapshot => {
                 ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list lists the snapshots.")
             }
+            Self::Space => ("space_not_found", "Space not found"),
             Self::UserIdentity => ("user_identity_not_found", "User identity not found"),
             Self::Webhook => ("webhook_not_found", "Webhook not found"),
             Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
@@ -421,6 +432,7 @@ impl Error {
             Self::TimedOut(_) => (408, "request_timeout"),
             Self::DuplicateAccessCode { .. } => (409, "duplicate_access_code"),
             Self::Conflict(_) | Self::InUse(_) | Self::SandboxInUse(_) => (409, "conflict"),
+            Self::Taken(taken) => (409, taken.error_type()),
             Self::RateLimited { .. } | Self::TooManyLockOperations { .. } => (429, "rate_limit_exceeded"),
             Self::HttpFaultInjected { status, .. } => (*status, type_of_status(*status)),
             Self::ConnectionReset(_) => (502, "connection_reset"),

@@ -15,6 +15,8 @@ pub(crate) mod http_faults;
 pub(crate) mod listing;
 pub(crate) mod locks;
 pub(crate) mod pagination;
+pub(crate) mod spaces;
+pub(crate) mod user_identities;
 pub(crate) mod webhooks;
 pub(crate) mod workspaces;
 
@@ -31,6 +33,8 @@ pub fn routes() -> Routes {
         .merge(devices::routes())
         .merge(events::routes())
         .merge(locks::routes())
+        .merge(spaces::routes())
+        .merge(user_identities::routes())
         .merge(webhooks::routes())
         .merge(workspaces::routes())
 }

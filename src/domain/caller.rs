@@ -109,6 +109,8 @@ pub struct Session {
     pub connected_account_ids: Arc<[Uuid]>,
     /// Connect webviews that the session can access, also before anybody has logged in.
     pub connect_webview_ids: Arc<[Uuid]>,
+    /// User identities that the session can see.
+    pub user_identity_ids: Arc<[Uuid]>,
     /// Key of the customer to whom the session belongs, if any.
     pub customer_key: Option<String>,
 }
@@ -116,18 +118,20 @@ pub struct Session {
 impl Caller {
     /// Returns the part of the workspace that the caller may read and change.
     pub fn visibility(&self) -> Visibility {
-        let (connected_account_ids, connect_webview_ids) = match &self.credential {
-            Credential::ApiKey | Credential::PersonalAccessToken(_) | Credential::ConsoleSession(_) => {
-                (None, Arc::default())
-            }
-            Credential::PublishableKey => (Some(Arc::default()), Arc::default()),
+        let everything = Visibility::all_of(self.workspace.workspace_id);
+        match &self.credential {
+            Credential::ApiKey | Credential::PersonalAccessToken(_) | Credential::ConsoleSession(_) => everything,
+            Credential::PublishableKey => Visibility { connected_account_ids: Some(Arc::default()), ..everything },
             Credential::ClientSession(session)
             | Credential::CustomerSession(session)
-            | Credential::ReadOnlyCustomerSession(session) => {
-                (Some(Arc::clone(&session.connected_account_ids)), Arc::clone(&session.connect_webview_ids))
-            }
-        };
-        Visibility { workspace_id: self.workspace.workspace_id, connected_account_ids, connect_webview_ids }
+            | Credential::ReadOnlyCustomerSession(session) => Visibility {
+                connected_account_ids: Some(Arc::clone(&session.connected_account_ids)),
+                connect_webview_ids: Arc::clone(&session.connect_webview_ids),
+                customer_key: session.customer_key.clone(),
+                user_identity_ids: Arc::clone(&session.user_identity_ids),
+                ..everything
+            },
+        }
     }
 }
 
@@ -140,12 +144,22 @@ pub struct Visibility {
     pub connected_account_ids: Option<Arc<[Uuid]>>,
     /// Connect webviews that are visible in addition to those of visible accounts, if not all accounts are.
     pub connect_webview_ids: Arc<[Uuid]>,
+    /// Customer whose spaces and user identities are visible, if not all accounts are; `None`: no customer.
+    pub customer_key: Option<String>,
+    /// User identities that are visible in addition to those of the customer, if not all accounts are.
+    pub user_identity_ids: Arc<[Uuid]>,
 }
 
 impl Visibility {
     /// Creates the visibility of a whole workspace.
     pub fn all_of(workspace_id: Uuid) -> Self {
-        Self { workspace_id, connected_account_ids: None, connect_webview_ids: Arc::default() }
+        Self {
+            workspace_id,
+            connected_account_ids: None,
+            connect_webview_ids: Arc::default(),
+            customer_key: None,
+            user_identity_ids: Arc::default(),
+        }
     }
 
     /// Returns true if the devices of this connected account are visible.
@@ -170,6 +184,7 @@ mod tests {
             client_session_id: Uuid::nil(),
             connected_account_ids: [mine].into(),
             connect_webview_ids: Arc::default(),
+            user_identity_ids: Arc::default(),
             customer_key: None,
         };
         for (credential, sees_mine, sees_other) in [

@@ -8,6 +8,15 @@ use uuid::Uuid;
 /// Lifetime of a client session whose creator sets no end.
 pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(14);
 
+/// Access that a request gives to a session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    pub connected_account_ids: Vec<Uuid>,
+    pub connect_webview_ids: Vec<Uuid>,
+    /// Not those that were merged into others.
+    pub user_identity_ids: Vec<Uuid>,
+}
+
 /// Client session as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ClientSession {
@@ -24,6 +33,8 @@ pub(crate) struct ClientSession {
     pub connected_account_ids: Vec<Uuid>,
     /// Connect webviews that were granted to the session.
     pub connect_webview_ids: Vec<Uuid>,
+    /// User identities that were granted to the session.
+    pub user_identity_ids: Vec<Uuid>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
@@ -35,11 +46,12 @@ impl ClientSession {
         check(self.revoked_at.is_some(), self.expires_at, now).is_ok()
     }
 
-    /// Adds accounts and webviews that the session does not have. Returns true if there are any.
-    pub(crate) fn grant(&mut self, connected_account_ids: &[Uuid], connect_webview_ids: &[Uuid]) -> bool {
-        let accounts = add_missing(&mut self.connected_account_ids, connected_account_ids);
-        let webviews = add_missing(&mut self.connect_webview_ids, connect_webview_ids);
-        accounts || webviews
+    /// Adds what the session does not have. Returns true if there is any.
+    pub(crate) fn grant(&mut self, access: &Access) -> bool {
+        let accounts = add_missing(&mut self.connected_account_ids, &access.connected_account_ids);
+        let webviews = add_missing(&mut self.connect_webview_ids, &access.connect_webview_ids);
+        let identities = add_missing(&mut self.user_identity_ids, &access.user_identity_ids);
+        accounts || webviews || identities
     }
 }
 

@@ -195,6 +195,8 @@ pub struct Device {
     pub lock_operations: Vec<LockOperation>,
     /// Time of the deletion; `None`: the device exists.
     pub deleted_at: Option<Timestamp>,
+    /// Spaces of the device, oldest first. Empty where devices are read to work on their access codes.
+    pub space_ids: Vec<Uuid>,
 }
 
 impl Device {

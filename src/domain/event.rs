@@ -9,6 +9,7 @@ use super::connect_webview::ConnectWebview;
 use super::connected_account::{AccountFields, ConnectedAccount};
 use super::device::Device;
 use super::locked_device::LockedDevice;
+use super::space::Space;
 use crate::cause::EventRef;
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::ids::Ids;
@@ -115,6 +116,9 @@ pub(crate) mod event_type {
         PRIVACY_MODE_ACTIVATED = "device.salto.privacy_mode_activated": "The privacy mode of a lock was activated.",
         PRIVACY_MODE_DEACTIVATED = "device.salto.privacy_mode_deactivated":
             "The privacy mode of a lock was deactivated.",
+        SPACE_CREATED = "space.created": "A space was created.",
+        SPACE_DELETED = "space.deleted": "A space was deleted.",
+        SPACE_DEVICE_MEMBERSHIP_CHANGED = "space.device_membership_changed": "The devices of a space changed.",
         SUBSCRIPTION_REQUIRED = "device.error.subscription_required":
             "A device needs a subscription at its manufacturer.",
         SUBSCRIPTION_REQUIRED_RESOLVED = "device.error.subscription_required.resolved":
@@ -300,6 +304,23 @@ impl NewEvent {
             connected_account_id: Some(account.connected_account_id),
             metadata: account.event_fields(event_type),
             ..Self::of_workspace(event_id, workspace_id, event_type, times)
+        }
+    }
+
+    /// Creates the next event of a space, with its devices at that time, and counts it on the space.
+    pub(crate) fn of_space(
+        space: &mut Space,
+        event_type: &'static str,
+        (ids, clock): (&Ids, WorkspaceClock),
+        (occurred_at, machine_now): (Timestamp, Timestamp),
+    ) -> Self {
+        let ordinal = space.children;
+        space.children += 1;
+        let event_id = ids.id("event", space.space_id, ordinal, machine_now);
+        let times = (occurred_at, clock.recorded_at(occurred_at, machine_now));
+        Self {
+            payload: Some(payload::space(space)),
+            ..Self::of_workspace(event_id, space.workspace_id, event_type, times)
         }
     }
 

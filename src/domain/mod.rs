@@ -24,5 +24,7 @@ pub(crate) mod samples;
 pub(crate) mod sandbox;
 pub(crate) mod sandbox_accounts;
 pub(crate) mod simulation;
+pub(crate) mod space;
+pub(crate) mod user_identity;
 pub(crate) mod webhook;
 pub(crate) mod workspace;

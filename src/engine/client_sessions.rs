@@ -6,12 +6,13 @@ use super::locked_workspace;
 use super::recorder::Recorder;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
-use crate::domain::client_session::{ClientSession, DEFAULT_LIFETIME};
+use crate::domain::client_session::{Access, ClientSession, DEFAULT_LIFETIME, add_missing};
 use crate::domain::event::NewEvent;
 use crate::domain::workspace::Workspace;
 use crate::error::{CredentialError, Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::client_sessions::{self, CountedSession, Filter};
+use crate::store::user_identities::{self, Names};
 use crate::store::{accounts, changes, connect_webviews, workspaces};
 use uuid::Uuid;
 
@@ -23,8 +24,7 @@ const MAX_SESSIONS: i64 = 10_000;
 pub(crate) struct NewClientSession {
     pub user_identifier_key: Option<String>,
     pub customer_key: Option<String>,
-    pub connected_account_ids: Vec<Uuid>,
-    pub connect_webview_ids: Vec<Uuid>,
+    pub access: Access,
     /// `None`: after [`DEFAULT_LIFETIME`].
     pub expires_at: Option<Timestamp>,
 }
@@ -75,12 +75,12 @@ pub(crate) async fn create(
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin(app, workspace_id).await?;
     let (now, machine_now) = locked_workspace::now(&mut tx, workspace_id).await?;
-    check_access(&mut tx, workspace_id, &new.connected_account_ids, &new.connect_webview_ids).await?;
+    let access = checked(&mut tx, workspace_id, new.access).await?;
     if let Some(existing) = valid_session_of(&mut tx, workspace_id, new.user_identifier_key.as_deref(), now).await? {
         if when_session_exists == WhenSessionExists::Reject {
             return Err(CredentialError::ClientSessionTokenAlreadyExists.into());
         }
-        return grant(app, tx, existing, &new.connected_account_ids, &new.connect_webview_ids).await;
+        return grant(app, tx, existing, &access).await;
     }
     let expires_at = match new.expires_at {
         None => now.checked_add_signed(DEFAULT_LIFETIME).unwrap_or(now),
@@ -106,11 +106,12 @@ pub(crate) async fn create(
         is_read_only: false,
         connected_account_ids: Vec::new(),
         connect_webview_ids: Vec::new(),
+        user_identity_ids: Vec::new(),
         created_at: now,
         expires_at,
         revoked_at: None,
     };
-    session.grant(&new.connected_account_ids, &new.connect_webview_ids);
+    session.grant(&access);
     client_sessions::insert(&mut tx, &session).await?;
     tx.commit().await?;
     get(app, workspace_id, &SessionReference::of_id(client_session_id)).await
@@ -125,30 +126,24 @@ pub(crate) async fn get(app: &App, workspace_id: Uuid, reference: &SessionRefere
     found.into_iter().next().ok_or(Error::NotFound(Resource::ClientSession))
 }
 
-/// Gives a client session access to further accounts and webviews.
+/// Gives a client session access to further accounts, webviews and user identities.
 ///
 /// # Errors
-/// [`Error::NotFound`] of the session, an account or a webview.
+/// [`Error::NotFound`] of the session, an account, a webview or a user identity.
 pub(crate) async fn grant_access(
     app: &App,
     workspace_id: Uuid,
     reference: &SessionReference,
-    (connected_account_ids, connect_webview_ids): (&[Uuid], &[Uuid]),
+    access: Access,
 ) -> Result<CountedSession> {
     let (mut tx, session) = begin(app, workspace_id, reference).await?;
-    check_access(&mut tx, workspace_id, connected_account_ids, connect_webview_ids).await?;
-    grant(app, tx, session, connected_account_ids, connect_webview_ids).await
+    let access = checked(&mut tx, workspace_id, access).await?;
+    grant(app, tx, session, &access).await
 }
 
 /// Adds the access to the session, and commits.
-async fn grant(
-    app: &App,
-    mut tx: Transaction,
-    mut session: ClientSession,
-    connected_account_ids: &[Uuid],
-    connect_webview_ids: &[Uuid],
-) -> Result<CountedSession> {
-    if session.grant(connected_account_ids, connect_webview_ids) {
+async fn grant(app: &App, mut tx: Transaction, mut session: ClientSession, access: &Access) -> Result<CountedSession> {
+    if session.grant(access) {
         client_sessions::update(&mut tx, &session).await?;
         commit(app, tx, session.workspace_id).await?;
     } else {
@@ -242,18 +237,18 @@ async fn valid_session_of(
     Ok(found.into_iter().find(|session| session.is_valid(now)))
 }
 
-/// Checks that the workspace has these accounts and webviews.
-async fn check_access(
-    tx: &mut Transaction,
-    workspace_id: Uuid,
-    connected_account_ids: &[Uuid],
-    connect_webview_ids: &[Uuid],
-) -> Result<()> {
-    if !connect_webview_ids.is_empty() && !connect_webviews::exist(tx, workspace_id, connect_webview_ids).await? {
+/// Checks that the workspace has these accounts, webviews and user identities. User identities that were merged are
+/// replaced by the ones into which they were merged.
+async fn checked(tx: &mut Transaction, workspace_id: Uuid, access: Access) -> Result<Access> {
+    let (accounts, webviews) = (&access.connected_account_ids, &access.connect_webview_ids);
+    if !webviews.is_empty() && !connect_webviews::exist(tx, workspace_id, webviews).await? {
         return Err(Error::NotFound(Resource::ConnectWebview));
     }
-    if !connected_account_ids.is_empty() && !accounts::exist(tx, workspace_id, connected_account_ids).await? {
+    if !accounts.is_empty() && !accounts::exist(tx, workspace_id, accounts).await? {
         return Err(Error::NotFound(Resource::ConnectedAccount));
     }
-    Ok(())
+    let mut distinct = Vec::new();
+    add_missing(&mut distinct, &access.user_identity_ids);
+    let user_identity_ids = user_identities::survivors(tx, workspace_id, &Names::Ids(distinct)).await?;
+    Ok(Access { user_identity_ids, ..access })
 }

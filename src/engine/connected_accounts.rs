@@ -7,7 +7,7 @@ use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::custom_metadata;
 use crate::domain::event::event_type;
 use crate::error::Result;
-use crate::store::accounts;
+use crate::store::{accounts, spaces};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -91,6 +91,7 @@ pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uu
     let payload = Some(json!({ "connected_account_type": account.provider }));
     connectivity::record_of_account(&mut work, &mut account, event_type::ACCOUNT_DELETED, None, payload);
     managed_devices::delete_all(&mut work).await?;
+    spaces::forget_account(&mut work.tx, workspace_id, connected_account_id).await?;
     account.deleted_at = Some(work.now);
     accounts::update(&mut work.tx, workspace_id, account).await?;
     work.finish(app).await?;

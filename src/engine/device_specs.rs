@@ -106,6 +106,7 @@ impl LockSpec {
             events_made: 0,
             lock_operations: Vec::new(),
             deleted_at: None,
+            space_ids: Vec::new(),
         };
         // Sets what follows from the levels of the batteries.
         device.change(now, |_| ());

@@ -1,8 +1,8 @@
 //! Devices that become managed, become unmanaged, or are deleted, with the consequences for their access codes.
 
 use super::app::App;
-use super::connectivity;
 use super::unit_of_work::{Scope, UnitOfWork};
+use super::{connectivity, spaces};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::{NewEvent, event_type, payload};
@@ -105,5 +105,5 @@ pub(crate) async fn delete_all(work: &mut UnitOfWork) -> Result<()> {
             work.record(access_code_id, event_type, None)?;
         }
     }
-    Ok(())
+    spaces::forget_devices(work, &device_ids).await
 }

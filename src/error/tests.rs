@@ -1,6 +1,6 @@
 //! The text, status and type of every error, under snapshot.
 
-use super::{CredentialError, Error, Resource, Unavailable};
+use super::{CredentialError, Error, Resource, Taken, Unavailable};
 use crate::clock::from_iso;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -42,6 +42,9 @@ fn errors() -> Vec<Error> {
         CredentialError::PublishableKeysMustCreateEmptyClientSessions.into(),
         CredentialError::ClientSessionTokenAlreadyExists.into(),
         CredentialError::WorkspaceNotSandbox.into(),
+        Taken::SpaceKey.into(),
+        Taken::UserIdentityKey.into(),
+        Taken::UserIdentityEmailOrPhone.into(),
         Error::NoSuchPath { method: "GET".to_owned(), path: "/nothing".to_owned(), contract: "/openapi.json" },
         Error::NotImplemented("/thermostats/list".to_owned()),
         Error::MethodNotAllowed("GET, POST".to_owned()),
@@ -83,6 +86,8 @@ fn errors() -> Vec<Error> {
 #[test]
 fn error_messages_with_their_status_and_type() {
     let resources = [
+        Resource::AcsEntrance,
+        Resource::AcsSystem,
         Resource::ActionAttempt,
         Resource::BackupAccessCode,
         Resource::ClientSession,
@@ -95,6 +100,7 @@ fn error_messages_with_their_status_and_type() {
         Resource::Fault,
         Resource::HttpFault,
         Resource::Snapshot,
+        Resource::Space,
         Resource::Webhook,
         Resource::UserIdentity,
         Resource::WebhookDelivery,

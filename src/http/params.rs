@@ -3,6 +3,7 @@
 use crate::clock::{INVALID_INSTANT, Timestamp, duration_from_iso, from_iso};
 use crate::error::{Error, Resource, Result};
 use chrono::TimeDelta;
+use serde_json::Value;
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -67,6 +68,27 @@ pub(crate) fn check_key_length(name: &str, key: &str) -> Result<()> {
 /// [`Error::NotFound`] of the resource.
 pub(crate) fn id_of(resource: Resource, text: &str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|_| Error::NotFound(resource))
+}
+
+/// Maximum number of ids or keys in one list of a request, where Seam documents no limit.
+const MAX_COUNT: usize = 500;
+
+/// Checks the number of elements of the parameter `name`, a list of ids or keys.
+///
+/// # Errors
+/// `invalid_input` for more than [`MAX_COUNT`] elements.
+pub(crate) fn check_count(name: &str, count: usize) -> Result<()> {
+    if count > MAX_COUNT {
+        return Err(Error::invalid(name, format!("Array must contain at most {MAX_COUNT} element(s)")));
+    }
+    Ok(())
+}
+
+/// Returns the id and the key by which a request names an object. The contract has checked one of them; the other may
+/// have any type.
+pub(crate) fn id_or_key(id: Option<&Value>, key: Option<&Value>) -> (Option<Uuid>, Option<String>) {
+    let id = id.and_then(Value::as_str).and_then(|text| Uuid::parse_str(text).ok());
+    (id, key.and_then(Value::as_str).map(str::to_owned))
 }
 
 /// Returns the values without repetitions, in the order in which they first occur.

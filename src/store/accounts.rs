@@ -2,7 +2,8 @@
 
 use super::row::row;
 use super::{
-    Position, push_custom_metadata, push_page, push_search, push_visible_accounts, push_workspace, workspaces,
+    Position, push_custom_metadata, push_devices_of_space, push_page, push_search, push_visible_accounts,
+    push_workspace, workspaces,
 };
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
@@ -92,6 +93,8 @@ pub struct Filter<'a> {
     pub customer_key: Option<&'a str>,
     /// Only accounts with this text in their name, user, provider, id or key of the customer.
     pub search: Option<&'a str>,
+    /// Only accounts with a device in this space, if it is visible.
+    pub space_id: Option<Uuid>,
     /// Only accounts whose custom metadata matches.
     pub custom_metadata_has: Option<&'a Map<String, Value>>,
     /// Only accounts after this position.
@@ -123,6 +126,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     }
     if let Some(search) = filter.search {
         push_search(&mut query, search, "display_name, user_identifier, provider, connected_account_id, customer_key");
+    }
+    if let Some(space_id) = filter.space_id {
+        query.push(" and connected_account_id = any(array(select d.connected_account_id from device d");
+        query.push(" where d.deleted_at is null and d.device_id = any(");
+        push_devices_of_space(&mut query, visibility, space_id);
+        query.push(")))");
     }
     if let Some(metadata) = filter.custom_metadata_has {
         push_custom_metadata(&mut query, metadata);
@@ -178,6 +187,16 @@ pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid
     Ok(sqlx::query_scalar!(
         "select device_id from device where connected_account_id = $1 and deleted_at is null",
         connected_account_id
+    )
+    .fetch_all(tx)
+    .await?)
+}
+
+/// Returns the ids of the devices of accounts, in the order of their creation.
+pub(crate) async fn devices_of(tx: &mut PgConnection, connected_account_ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "select device_id from device where connected_account_id = any($1) and deleted_at is null order by ordinal",
+        connected_account_ids
     )
     .fetch_all(tx)
     .await?)

@@ -32,6 +32,7 @@ struct ClientSessionRow {
     is_read_only: bool,
     connected_account_ids: Vec<Uuid>,
     connect_webview_ids: Vec<Uuid>,
+    user_identity_ids: Vec<Uuid>,
     created_at: Timestamp,
     expires_at: Timestamp,
     revoked_at: Option<Timestamp>,
@@ -40,7 +41,7 @@ struct ClientSessionRow {
 impl ClientSessionRow {
     /// Columns of the session `s`.
     const COLUMNS: &str = "s.client_session_id, s.workspace_id, s.token, s.user_identifier_key, s.customer_key,
-        s.is_read_only, s.connected_account_ids, s.connect_webview_ids, s.created_at, s.expires_at, s.revoked_at";
+        s.is_read_only, s.connected_account_ids, s.connect_webview_ids, s.user_identity_ids, s.created_at, s.expires_at, s.revoked_at";
 }
 
 impl From<ClientSessionRow> for ClientSession {
@@ -54,6 +55,7 @@ impl From<ClientSessionRow> for ClientSession {
             is_read_only: row.is_read_only,
             connected_account_ids: row.connected_account_ids,
             connect_webview_ids: row.connect_webview_ids,
+            user_identity_ids: row.user_identity_ids,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -117,6 +119,7 @@ pub(crate) async fn of_token(pool: &Pool, token: &str) -> Result<Option<SessionC
         client_session_id: row.session.client_session_id,
         connected_account_ids: row.visible_account_ids.into(),
         connect_webview_ids: row.session.connect_webview_ids.into(),
+        user_identity_ids: row.session.user_identity_ids.into(),
         customer_key: row.session.customer_key.clone(),
     };
     let credential = match (&row.session.customer_key, row.session.is_read_only) {
@@ -134,6 +137,8 @@ pub(crate) struct Filter<'a> {
     pub user_identifier_key: Option<&'a str>,
     /// Only sessions that were granted this connect webview.
     pub connect_webview_id: Option<Uuid>,
+    /// Only sessions that were granted this user identity, or the one into which it was merged.
+    pub user_identity_id: Option<Uuid>,
     /// Only sessions without a `user_identifier_key`.
     pub without_user_identifier_key: bool,
     /// Maximum number of sessions.
@@ -157,6 +162,10 @@ fn push_source(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filter: &
     }
     if let Some(connect_webview_id) = filter.connect_webview_id {
         query.push(" and ").push_bind(connect_webview_id).push(" = any(s.connect_webview_ids)");
+    }
+    if let Some(user_identity_id) = filter.user_identity_id {
+        query.push(" and (select coalesce(m.merged_into, m.user_identity_id) from user_identity m");
+        query.push(" where m.user_identity_id = ").push_bind(user_identity_id).push(") = any(s.user_identity_ids)");
     }
     if filter.without_user_identifier_key {
         query.push(" and s.user_identifier_key is null");
@@ -218,8 +227,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, session: &ClientSession) -> Re
     sqlx::query!(
         "insert into client_session (client_session_id, workspace_id, token, user_identifier_key, customer_key,
                                      is_read_only, connected_account_ids, connect_webview_ids, created_at, expires_at,
-                                     revoked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                     revoked_at, user_identity_ids)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         session.client_session_id,
         session.workspace_id,
         session.token,
@@ -231,6 +240,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, session: &ClientSession) -> Re
         session.created_at,
         session.expires_at,
         session.revoked_at,
+        &session.user_identity_ids,
     )
     .execute(tx)
     .await?;
@@ -241,13 +251,15 @@ pub(crate) async fn insert(tx: &mut PgConnection, session: &ClientSession) -> Re
 pub(crate) async fn update(tx: &mut PgConnection, session: &ClientSession) -> Result<()> {
     sqlx::query!(
         "update client_session
-         set connected_account_ids = $2, connect_webview_ids = $3, is_read_only = $4, revoked_at = $5
+         set connected_account_ids = $2, connect_webview_ids = $3, is_read_only = $4, revoked_at = $5,
+             user_identity_ids = $6
          where client_session_id = $1",
         session.client_session_id,
         &session.connected_account_ids,
         &session.connect_webview_ids,
         session.is_read_only,
         session.revoked_at,
+        &session.user_identity_ids,
     )
     .execute(tx)
     .await?;
@@ -295,4 +307,48 @@ pub(crate) async fn replace_webview(tx: &mut PgConnection, workspace_id: Uuid, c
 pub(crate) async fn delete(tx: &mut PgConnection, client_session_id: Uuid) -> Result<()> {
     sqlx::query!("delete from client_session where client_session_id = $1", client_session_id).execute(tx).await?;
     Ok(())
+}
+
+/// Replaces user identities that were merged into another one by that one, in the sessions that have access to them. The
+/// workspace must be locked.
+pub(crate) async fn replace_user_identities(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    into: Uuid,
+    merged_ids: &[Uuid],
+) -> Result<()> {
+    sqlx::query!(
+        "update client_session
+         set user_identity_ids = array(select id from unnest(user_identity_ids) with ordinality as i(id, place)
+                                       where not id = any($3) and id <> $2 order by place) || $2
+         where workspace_id = $1 and user_identity_ids && $3",
+        workspace_id,
+        into,
+        merged_ids
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the client sessions of a user identity that have no other one, and takes it from all others. Returns the ids
+/// of the deleted sessions, oldest first. The workspace must be locked.
+pub(crate) async fn delete_of_user_identity(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    user_identity_id: Uuid,
+) -> Result<Vec<Uuid>> {
+    let deleted = sqlx::query_scalar!(
+        r#"with deleted as (delete from client_session where workspace_id = $1 and user_identity_ids = array[$2::uuid]
+                            returning client_session_id, sequence),
+                changed as (update client_session set user_identity_ids = array_remove(user_identity_ids, $2)
+                            where workspace_id = $1 and $2 = any(user_identity_ids)
+                              and user_identity_ids <> array[$2::uuid])
+           select client_session_id as "client_session_id!" from deleted order by sequence"#,
+        workspace_id,
+        user_identity_id
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(deleted)
 }

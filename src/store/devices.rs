@@ -2,7 +2,8 @@
 
 use super::row::row;
 use super::{
-    Ownership, Position, push_custom_metadata, push_search, push_visible_accounts, push_workspace, workspaces,
+    Ownership, Position, push_custom_metadata, push_customer, push_devices_of_space, push_search,
+    push_visible_accounts, push_workspace, workspaces,
 };
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::caller::Visibility;
@@ -15,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::ids::{Ids, ordinal_after};
 use crate::postgres::Pool;
 use serde_json::{Map, Value};
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgConnection, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -78,8 +80,37 @@ impl TryFrom<DeviceRow> for Device {
             events_made: row.events_made,
             lock_operations: row.lock_operations.map(|json| json.0).unwrap_or_default(),
             deleted_at: row.deleted_at,
+            space_ids: Vec::new(),
         })
     }
+}
+
+/// Row of a device, with the spaces that it is in.
+struct ShownRow {
+    device: DeviceRow,
+    space_ids: Vec<Uuid>,
+}
+
+impl FromRow<'_, PgRow> for ShownRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { device: DeviceRow::from_row(row)?, space_ids: row.try_get(DeviceRow::COUNT)? })
+    }
+}
+
+impl TryFrom<ShownRow> for Device {
+    type Error = Error;
+
+    fn try_from(row: ShownRow) -> Result<Self> {
+        Ok(Self { space_ids: row.space_ids, ..row.device.try_into()? })
+    }
+}
+
+/// Appends the column with the visible spaces of the device `a`, oldest first, as an array.
+pub(in crate::store) fn push_space_ids(query: &mut QueryBuilder<Postgres>, visibility: &Visibility) {
+    query.push("array(select v.space_id from space v where v.device_ids @> array[a.device_id]");
+    query.push(" and v.workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_customer(query, visibility, "v.customer_key");
+    query.push(" order by v.sequence)");
 }
 
 impl DeviceRow {
@@ -131,6 +162,8 @@ pub struct Filter<'a> {
     pub connect_webview_id: Option<Uuid>,
     /// Only devices of accounts of the customer with this key.
     pub customer_key: Option<&'a str>,
+    /// Only devices in this space, if it is visible.
+    pub space_id: Option<Uuid>,
     /// Only devices whose custom metadata contains all of these members. Null matches if the key is not set; an empty
     /// string is ignored.
     pub custom_metadata_has: Option<&'a Map<String, Value>>,
@@ -143,8 +176,10 @@ pub struct Filter<'a> {
 /// Returns the devices of a workspace that pass the filter, in the order of their creation.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a");
-    push_workspace(&mut query, visibility.workspace_id, filter.device_ids.is_some());
+    query.push(DeviceRow::COLUMNS).push(", ");
+    push_space_ids(&mut query, visibility);
+    query.push(" from device a");
+    push_workspace(&mut query, visibility.workspace_id, filter.device_ids.is_some() || filter.space_id.is_some());
     query.push(" and deleted_at is null");
     filter.ownership.push_condition(&mut query, "is_managed");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
@@ -175,6 +210,11 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());
         query.push(" and v.connected_account_id = a.connected_account_id)");
     }
+    if let Some(space_id) = filter.space_id {
+        query.push(" and device_id = any(");
+        push_devices_of_space(&mut query, visibility, space_id);
+        query.push(")");
+    }
     if let Some(metadata) = filter.custom_metadata_has {
         push_custom_metadata(&mut query, metadata);
     }
@@ -186,7 +226,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     if let Some(limit) = filter.limit {
         query.push(" limit ").push_bind(limit);
     }
-    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
+    let rows: Vec<ShownRow> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     rows.into_iter().map(Device::try_from).collect()
 }
 

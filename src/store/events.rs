@@ -8,8 +8,8 @@ use crate::domain::event::NewEvent;
 use crate::error::Result;
 use crate::postgres::Pool;
 use serde_json::Value;
-use sqlx::QueryBuilder;
 use sqlx::types::Json;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 row! {
@@ -79,12 +79,20 @@ pub struct Filter {
     pub connect_webview_id: Option<Uuid>,
     /// Only events of resources of the customer with this key.
     pub customer_key: Option<String>,
+    /// Only events of these spaces.
+    pub space_ids: Option<Vec<Uuid>>,
     /// True for newest first, false for oldest first.
     pub newest_first: bool,
     /// Number of events to skip.
     pub offset: i64,
     /// Maximum number of events.
     pub limit: i64,
+}
+
+/// Appends the condition for events of the existing spaces of a customer: these events have no key of a customer.
+fn push_of_customers_spaces(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, customer_key: &str) {
+    query.push("payload ->> 'space_id' = any(array(select v.space_id::text from space v where v.workspace_id = ");
+    query.push_bind(workspace_id).push(" and v.customer_key = ").push_bind(customer_key.to_owned()).push("))");
 }
 
 /// Returns the events of a workspace that pass the filter, ordered by `occurred_at`, and by the order of recording if
@@ -96,7 +104,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     push_workspace(&mut query, visibility.workspace_id, has_ids);
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and (a.connected_account_id = any(").push_bind(ids.to_vec());
-        query.push(") or a.connect_webview_id = any(").push_bind(visibility.connect_webview_ids.to_vec()).push("))");
+        query.push(") or a.connect_webview_id = any(").push_bind(visibility.connect_webview_ids.to_vec()).push(")");
+        if let Some(key) = &visibility.customer_key {
+            query.push(" or ");
+            push_of_customers_spaces(&mut query, visibility.workspace_id, key);
+        }
+        query.push(")");
     }
     if let Some(after) = filter.after {
         query.push(" and occurred_at > ").push_bind(after);
@@ -117,7 +130,13 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
         query.push(" and connect_webview_id = ").push_bind(webview);
     }
     if let Some(key) = filter.customer_key {
-        query.push(" and payload ->> 'customer_key' = ").push_bind(key);
+        query.push(" and (payload ->> 'customer_key' = ").push_bind(key.clone()).push(" or ");
+        push_of_customers_spaces(&mut query, visibility.workspace_id, &key);
+        query.push(")");
+    }
+    if let Some(ids) = filter.space_ids {
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        query.push(" and payload ->> 'space_id' = any(").push_bind(ids).push(")");
     }
     let of_ids =
         [("event_id", filter.event_ids), ("device_id", filter.device_ids), ("access_code_id", filter.access_code_ids)];

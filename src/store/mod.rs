@@ -19,6 +19,8 @@ pub(crate) mod persons;
 pub(crate) mod retention;
 mod row;
 pub(crate) mod snapshots;
+pub(crate) mod spaces;
+pub(crate) mod user_identities;
 pub(crate) mod webhook_deliveries;
 pub(crate) mod webhooks;
 pub(crate) mod workspaces;
@@ -94,6 +96,22 @@ fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibi
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and ").push(column).push(" = any(").push_bind(ids.to_vec()).push(")");
     }
+}
+
+/// Restricts a query to rows of the customer of the caller, unless the caller may see everything; `column` holds the key
+/// of the customer.
+fn push_customer(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
+    if visibility.connected_account_ids.is_some() {
+        query.push(" and ").push(column).push(" = ").push_bind(visibility.customer_key.clone());
+    }
+}
+
+/// Appends an array with the devices of a space; it is empty if the caller may not see the space.
+fn push_devices_of_space(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, space_id: Uuid) {
+    query.push("array(select unnest(v.device_ids) from space v where v.space_id = ").push_bind(space_id);
+    query.push(" and v.workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_customer(query, visibility, "v.customer_key");
+    query.push(")");
 }
 
 /// Restricts a query to rows whose column `custom_metadata` matches the filter `custom_metadata_has`.

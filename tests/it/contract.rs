@@ -316,8 +316,34 @@ fn parameters_reject_values_of_other_types_and_are_named_in_the_error() {
 fn seam_contract() -> Option<Value> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let folder = std::env::var_os("LATCHKEY_SHARED").map_or_else(beside, PathBuf::from);
-    let text = fs::read_to_string(folder.join("reference/seam-contract.json")).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
+    let read = |name: &str| -> Option<Value> {
+        let text = fs::read_to_string(folder.join("reference").join(name)).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
+    };
+    Some(with_newer_parts(read("seam-contract.json")?, &read("seam-contract-grants.json")?))
+}
+
+/// Adds the paths, schemas, tags and types of events that only the newer of two contracts has.
+fn with_newer_parts(mut contract: Value, newer: &Value) -> Value {
+    for pointer in ["/paths", "/components/schemas"] {
+        let parts = contract.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+        for (name, part) in newer.pointer(pointer).unwrap().as_object().unwrap() {
+            parts.entry(name).or_insert_with(|| part.clone());
+        }
+    }
+    let name = |tag: &Value| tag["name"].clone();
+    let type_of = |variant: &Value| variant["properties"]["event_type"]["enum"][0].clone();
+    append_missing(&mut contract["tags"], &newer["tags"], name);
+    let of_events = "/components/schemas/event/oneOf";
+    append_missing(contract.pointer_mut(of_events).unwrap(), newer.pointer(of_events).unwrap(), type_of);
+    contract
+}
+
+/// Appends the items whose key no item of the list has.
+fn append_missing(items: &mut Value, newer: &Value, key: impl Fn(&Value) -> Value) {
+    let items = items.as_array_mut().unwrap();
+    let present: Vec<Value> = items.iter().map(&key).collect();
+    items.extend(newer.as_array().unwrap().iter().filter(|item| !present.contains(&key(item))).cloned());
 }
 
 /// Removes the descriptive texts. A property with the name `description` stays, because its value is a schema.
@@ -396,6 +422,10 @@ fn contract_equals_that_of_seam_except_texts_and_published_deviations() {
         let present = latchkey.pointer(pointer).unwrap().as_object().unwrap();
         seam.pointer_mut(pointer).unwrap().as_object_mut().unwrap().retain(|name, _| present.contains_key(name));
     }
+    let type_of = |variant: &Value| variant["properties"]["event_type"]["enum"][0].clone();
+    let types: Vec<Value> = list(&latchkey["components"]["schemas"]["event"], "oneOf").iter().map(type_of).collect();
+    let variants = seam.pointer_mut("/components/schemas/event/oneOf").unwrap().as_array_mut().unwrap();
+    variants.retain(|variant| types.contains(&type_of(variant)));
     let names: Vec<Value> = list(&latchkey, "tags").iter().map(|tag| tag["name"].clone()).collect();
     seam["tags"].as_array_mut().unwrap().retain(|tag| names.contains(&tag["name"]));
     drop_texts(&mut latchkey);

@@ -408,9 +408,13 @@ fn unknown_paths_are_404_in_the_envelope() {
 fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        for path in
-            ["/thermostats/list", "/acs/users/create", "/acs/users/list", "/spaces/list", "/user_identities/create"]
-        {
+        for path in [
+            "/thermostats/list",
+            "/acs/users/create",
+            "/acs/users/list",
+            "/instant_keys/list",
+            "/user_identities/add_acs_user",
+        ] {
             for method in ["GET", "POST", "PATCH", "DELETE"] {
                 let error = workspace.request(method, path).await.error(501, "not_implemented");
                 assert!(message(&error).contains(&format!("{path} is not emulated")), "{error}");

@@ -83,6 +83,46 @@ impl SmallServer {
         self.post("/connect_webviews/delete", webview).await;
     }
 
+    /// Creates spaces and user identities with these devices, uses them, and deletes them.
+    async fn use_spaces(&self, devices: &[Value]) {
+        let params = json!({ "name": "Room", "space_key": "r", "customer_key": "c", "device_ids": [devices[0]] });
+        let space = self.post("/spaces/create", params).await["space"]["space_id"].clone();
+        self.post("/spaces/add_devices", json!({ "space_id": space, "device_ids": devices })).await;
+        let found = self.post("/devices/list", json!({ "space_id": space })).await;
+        let account = &found["devices"][0]["connected_account_id"];
+        for path in ["/spaces/add_connected_account", "/spaces/remove_connected_account"] {
+            self.post(path, json!({ "space_id": space, "connected_account_id": account })).await;
+        }
+        self.post("/spaces/get", json!({ "space_key": "r" })).await;
+        self.post("/spaces/list", json!({ "space_key": "r" })).await;
+        self.post("/spaces/list", json!({ "search": "r", "customer_key": "c", "connected_account_id": account })).await;
+        self.post("/spaces/get_related", json!({ "space_ids": [space], "space_keys": ["r"] })).await;
+        self.post("/connected_accounts/list", json!({ "space_id": space })).await;
+        let since = json!({ "since": "2000-01-01T00:00:00Z", "space_id": space, "customer_key": "c" });
+        self.post("/events/list", since).await;
+        let one = self.post("/user_identities/create", json!({ "user_identity_key": "one" })).await;
+        let two = self.post("/user_identities/create", json!({ "user_identity_key": "two" })).await;
+        let id = |created: &Value| json!({ "user_identity_id": created["user_identity"]["user_identity_id"] });
+        let mut access = id(&two);
+        access["device_id"] = devices[0].clone();
+        self.post("/user_identities/grant_access_to_device", access.clone()).await;
+        self.post("/user_identities/revoke_access_to_device", access).await;
+        self.post("/user_identities/update", id(&two)).await;
+        self.post("/client_sessions/create", id(&two)).await;
+        let merge = json!({ "user_identity_key": "one", "merged_user_identity_keys": ["two"] });
+        self.post("/user_identities/merge", merge).await;
+        self.post("/client_sessions/list", id(&two)).await;
+        self.post("/user_identities/get", id(&two)).await;
+        self.post("/user_identities/list", json!({ "search": "o", "created_before": "2099-01-01T00:00:00Z" })).await;
+        self.post("/user_identities/list_accessible_devices", id(&one)).await;
+        self.post("/user_identities/delete", id(&one)).await;
+        let other = self.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
+        let replaced = json!({ "space_id": space, "device_ids": [other["device"]["device_id"]] });
+        self.post("/spaces/update", replaced.clone()).await;
+        self.post("/devices/delete", json!({ "device_id": replaced["device_ids"][0] })).await;
+        self.post("/spaces/delete", json!({ "space_id": space })).await;
+    }
+
     /// Returns each prepared statement with the lines of its plan.
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
@@ -257,6 +297,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
         server.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         server.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
+        server.use_spaces(&[lock(0), lock(3)]).await;
         let (webhook, delivery) = deliver_to_a_webhook(&server, lock(3)).await;
         server.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,

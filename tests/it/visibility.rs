@@ -43,11 +43,7 @@ async fn two_locks() -> TwoLocks {
     let account = uuid(&workspace.devices[0]["connected_account_id"]);
     assert_ne!(account, uuid(&workspace.devices[1]["connected_account_id"]));
     let workspace_id = workspace.workspace_id.parse().expect("an id");
-    let visibility = Visibility {
-        workspace_id,
-        connected_account_ids: Some([account].into()),
-        connect_webview_ids: std::sync::Arc::default(),
-    };
+    let visibility = Visibility { connected_account_ids: Some([account].into()), ..Visibility::all_of(workspace_id) };
     TwoLocks { workspace, visibility, codes: codes.try_into().expect("two codes") }
 }
 

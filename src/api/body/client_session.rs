@@ -21,8 +21,7 @@ pub(crate) struct ClientSessionBody {
     device_count: i64,
     connected_account_ids: Vec<Uuid>,
     connect_webview_ids: Vec<Uuid>,
-    /// Always empty: user identities are not emulated.
-    user_identity_ids: [Uuid; 0],
+    user_identity_ids: Vec<Uuid>,
 }
 
 impl From<CountedSession> for ClientSessionBody {
@@ -38,7 +37,7 @@ impl From<CountedSession> for ClientSessionBody {
             device_count,
             connected_account_ids: session.connected_account_ids,
             connect_webview_ids: session.connect_webview_ids,
-            user_identity_ids: [],
+            user_identity_ids: session.user_identity_ids,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
         "capabilities_supported": ["access_code", "lock", "battery"],
         "properties": properties(device, &image_url),
         "location": { "location_name": "Latchkey" },
-        "space_ids": [],
+        "space_ids": device.space_ids,
         "device_provider": {
             "device_provider_name": brand.provider_name(),
             "display_name": brand.display_name,

@@ -7,5 +7,19 @@ pub(crate) mod connect_webview;
 pub(crate) mod connected_account;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod space;
+pub(crate) mod user_identity;
 pub(crate) mod webhook;
 pub(crate) mod workspace;
+
+use crate::clock::{Timestamp, to_iso};
+use serde_json::{Value, json};
+
+/// Returns the warning of an object whose deletion was requested. `what` is the kind of the object.
+fn being_deleted(what: &str, since: Timestamp) -> Value {
+    json!({
+        "warning_code": "being_deleted",
+        "message": format!("The {what} is being deleted."),
+        "created_at": to_iso(since),
+    })
+}

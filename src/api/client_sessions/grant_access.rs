@@ -21,9 +21,9 @@ pub(super) async fn grant_access(call: Call<GrantAccess>) -> Result<Found> {
         return Err(Error::invalid_request("Give client_session_id or user_identifier_key"));
     }
     let client_session_id = client_session_id.map(|text| id_of(Resource::ClientSession, &text)).transpose()?;
-    let (accounts, webviews) = access.read()?;
+    let access = access.read()?;
     let reference = SessionReference { client_session_id, user_identifier_key };
     let workspace_id = call.caller.workspace.workspace_id;
-    let granted = client_sessions::grant_access(&call.app, workspace_id, &reference, (&accounts, &webviews)).await?;
+    let granted = client_sessions::grant_access(&call.app, workspace_id, &reference, access).await?;
     Ok(Found { client_session: granted.into() })
 }

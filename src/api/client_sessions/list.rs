@@ -26,8 +26,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
     // The contract does not require UUIDs. A text that is not a UUID matches no session.
     let id = |text: &Option<String>| text.as_deref().map(Uuid::parse_str).transpose();
-    let (Ok(client_session_id), Ok(connect_webview_id), None) =
-        (id(&input.client_session_id), id(&input.connect_webview_id), &input.user_identity_id)
+    let (Ok(client_session_id), Ok(connect_webview_id), Ok(user_identity_id)) =
+        (id(&input.client_session_id), id(&input.connect_webview_id), id(&input.user_identity_id))
     else {
         return Ok(Listed { client_sessions: Vec::new() });
     };
@@ -35,6 +35,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         client_session_id,
         user_identifier_key: input.user_identifier_key.as_deref(),
         connect_webview_id,
+        user_identity_id,
         without_user_identifier_key: input.without_user_identifier_key,
         limit: None,
     };

@@ -2,6 +2,7 @@
 
 use crate::api::body::client_session::ClientSessionBody;
 use crate::domain::caller::{Caller, Credential};
+use crate::domain::client_session;
 use crate::engine::client_sessions::NewClientSession;
 use crate::error::{CredentialError, Error, Resource, Result};
 use crate::http::params::{client_key, id_of, optional_instant};
@@ -34,21 +35,21 @@ impl Access {
             && self.user_identity_ids.is_empty()
     }
 
-    /// Returns the ids of the accounts and of the webviews. The contract does not require UUIDs.
+    /// Returns the ids. The contract does not require UUIDs.
     ///
     /// # Errors
-    /// [`Error::NotFound`] of an account or a webview whose id is not a UUID, and of every user identity.
-    pub(super) fn read(&self) -> Result<(Vec<Uuid>, Vec<Uuid>)> {
-        if self.user_identity_id.is_some() || !self.user_identity_ids.is_empty() {
-            return Err(Error::NotFound(Resource::UserIdentity));
-        }
+    /// [`Error::NotFound`] of an account, a webview or a user identity whose id is not a UUID.
+    pub(super) fn read(&self) -> Result<client_session::Access> {
         let ids = |texts: &[String], resource| -> Result<Vec<Uuid>> {
             texts.iter().map(|text| id_of(resource, text)).collect()
         };
-        Ok((
-            ids(&self.connected_account_ids, Resource::ConnectedAccount)?,
-            ids(&self.connect_webview_ids, Resource::ConnectWebview)?,
-        ))
+        let mut user_identity_ids = ids(&self.user_identity_ids, Resource::UserIdentity)?;
+        user_identity_ids.extend(ids(self.user_identity_id.as_slice(), Resource::UserIdentity)?);
+        Ok(client_session::Access {
+            connected_account_ids: ids(&self.connected_account_ids, Resource::ConnectedAccount)?,
+            connect_webview_ids: ids(&self.connect_webview_ids, Resource::ConnectWebview)?,
+            user_identity_ids,
+        })
     }
 }
 
@@ -82,12 +83,10 @@ impl NewClientSessionParams {
         if self.customer_id.is_some() {
             return Err(Error::NotFound(Resource::Customer));
         }
-        let (connected_account_ids, connect_webview_ids) = self.access.read()?;
         Ok(NewClientSession {
             user_identifier_key: client_key("user_identifier_key", self.user_identifier_key)?,
             customer_key: client_key("customer_key", self.customer_key)?,
-            connected_account_ids,
-            connect_webview_ids,
+            access: self.access.read()?,
             expires_at: optional_instant("expires_at", self.expires_at.as_deref())?,
         })
     }

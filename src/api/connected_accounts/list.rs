@@ -34,12 +34,13 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let input = &call.input;
     custom_metadata::check_filter(input.custom_metadata_has.as_ref())?;
-    // Latchkey has no spaces, and no users with keys: no account matches these filters.
-    let matches_nothing = input.space_id.is_some() || input.user_identifier_key.is_some();
+    // Latchkey has no users with keys: no account matches this filter.
+    let matches_nothing = input.user_identifier_key.is_some();
     let filter = Filter {
         connected_account_ids: matches_nothing.then_some(&[]),
         customer_key: input.customer_key.as_deref(),
         search: input.search.as_deref(),
+        space_id: input.space_id,
         custom_metadata_has: input.custom_metadata_has.as_ref(),
         after: page.after,
         limit: Some(page.fetch()),

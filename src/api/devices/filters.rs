@@ -72,9 +72,8 @@ impl Filters {
     /// [`Prepared::accept`] filters too.
     pub(super) fn of_columns<'a>(&'a self, prepared: &'a Prepared, ownership: Ownership, page: &Page) -> Filter<'a> {
         let filters_later = prepared.include_if.is_some() || prepared.exclude_if.is_some();
-        // Latchkey has no spaces, locations or users: no device matches these filters.
-        let matches_nothing =
-            self.space_id.is_some() || self.unstable_location_id.is_some() || self.user_identifier_key.is_some();
+        // Latchkey has no locations, and no users with keys: no device matches these filters.
+        let matches_nothing = self.unstable_location_id.is_some() || self.user_identifier_key.is_some();
         Filter {
             device_ids: if matches_nothing { Some(&[]) } else { self.device_ids.as_deref() },
             device_types: prepared.types.as_deref(),
@@ -85,6 +84,7 @@ impl Filters {
             created_before: prepared.created_before,
             connect_webview_id: self.connect_webview_id,
             customer_key: self.customer_key.as_deref(),
+            space_id: self.space_id,
             custom_metadata_has: self.custom_metadata_has.as_ref(),
             after: page.after,
             limit: (!filters_later).then(|| page.fetch()),

@@ -8,6 +8,7 @@ use crate::api::pagination::Page;
 use crate::compute;
 use crate::domain::device::Device;
 use crate::domain::device::health::DeviceStats;
+use crate::engine::app::App;
 use crate::error::Result;
 use crate::store::devices;
 use crate::store::{Ownership, Position};
@@ -19,6 +20,20 @@ const DEFAULT_LIMIT: usize = 500;
 pub(super) async fn list(call: Call<Filters>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     found(&call, &page, Ownership::Managed, body::device::of).await?.end(&page, &call.base_url, "/devices/list")
+}
+
+/// Returns managed devices of a workspace as the API shows them.
+pub(in crate::api) async fn bodies_of(app: &App, devices: &[Device]) -> Result<Vec<Value>> {
+    let stats_of_devices = devices::stats_of_devices(&app.pool, devices).await?;
+    let body = |device: &Device| {
+        body::device::of(device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default())
+    };
+    let mut bodies = Vec::with_capacity(devices.len());
+    for chunk in devices.chunks(CHUNK) {
+        let chunk = || bodies.extend(chunk.iter().map(body));
+        compute::sized(devices.len() > CHUNK, chunk).await;
+    }
+    Ok(bodies)
 }
 
 /// Number of devices that are converted at a time, in about a millisecond.

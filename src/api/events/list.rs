@@ -30,6 +30,8 @@ pub(super) struct List {
     connected_account_id: Option<Uuid>,
     connect_webview_id: Option<Uuid>,
     customer_key: Option<String>,
+    space_id: Option<Uuid>,
+    space_ids: Option<Vec<Uuid>>,
     limit: Option<f64>,
     unstable_offset: Option<f64>,
 }
@@ -47,8 +49,6 @@ const FILTERS_WITHOUT_MATCH: &[&str] = &[
     "acs_system_id",
     "acs_system_ids",
     "acs_user_id",
-    "space_id",
-    "space_ids",
     "user_identity_id",
 ];
 
@@ -91,6 +91,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         connected_account_id: input.connected_account_id,
         connect_webview_id: input.connect_webview_id,
         customer_key: input.customer_key,
+        space_ids: intersect_filter(input.space_id, input.space_ids),
         newest_first: false,
         type_prefix: None,
         offset: non_negative_integer("unstable_offset", input.unstable_offset, 0)?,

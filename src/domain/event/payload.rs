@@ -6,6 +6,7 @@ use crate::domain::access_code::lifecycle::{Change, Window};
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::device::DeviceSummary;
+use crate::domain::space::Space;
 use serde_json::{Map, Value, json};
 
 /// Returns the events for a change, each with its payload: one for the whole change and, if the change is on the lock,
@@ -109,6 +110,15 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
 /// Returns the errors and warnings of a connected account: the payload of events about a problem with the account.
 pub(crate) fn account_issues(account: &ConnectedAccount) -> Value {
     json!({ "connected_account_errors": brief(account.errors().iter()), "connected_account_warnings": [] })
+}
+
+/// Returns the payload of an event of a space: its names and its devices.
+pub(crate) fn space(space: &Space) -> Value {
+    let mut payload = json!({ "space_id": space.space_id, "device_ids": space.device_ids, "acs_entrance_ids": [] });
+    if let Some(key) = &space.space_key {
+        payload["space_key"] = json!(key);
+    }
+    payload
 }
 
 /// Returns errors or warnings reduced to their common keys.

@@ -64,6 +64,7 @@ fn lock(index: usize, overrides: &Value) -> Device {
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
         deleted_at: None,
+        space_ids: Vec::new(),
     }
 }
 

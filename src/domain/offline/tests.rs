@@ -32,6 +32,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
         deleted_at: None,
+        space_ids: Vec::new(),
     }
 }
 

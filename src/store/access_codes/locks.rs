@@ -4,11 +4,12 @@ use super::reservations::{PinQuery, ReservationRow, pins_on, push_reservations_o
 use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::AccountFields;
+use crate::domain::device::Device;
 use crate::domain::linked::Reservation;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
 use crate::postgres::{Pool, Transaction};
-use crate::store::devices::DeviceRow;
+use crate::store::devices::{DeviceRow, push_space_ids};
 use crate::store::workspaces::WorkspaceSettingsRow;
 use crate::store::{push_visible_accounts, push_visible_devices};
 use sqlx::postgres::PgRow;
@@ -71,6 +72,8 @@ pub(crate) async fn lock_devices(
 /// Row of a locked device, with what belongs to it.
 struct LockedRow {
     device: DeviceRow,
+    /// Visible spaces of the device; empty for devices that are read for their access codes only.
+    space_ids: Vec<Uuid>,
     account: Option<Json<AccountFields>>,
     /// Number of backup codes that can be pulled.
     backups: i64,
@@ -95,6 +98,7 @@ impl FromRow<'_, PgRow> for LockedRow {
             account: row.try_get(DeviceRow::COUNT)?,
             backups: row.try_get(DeviceRow::COUNT + 1)?,
             reservations: row.try_get(DeviceRow::COUNT + 2)?,
+            space_ids: row.try_get(DeviceRow::COUNT + 3)?,
             settings: WorkspaceSettingsRow::from_row(row)?,
         })
     }
@@ -127,6 +131,12 @@ pub(crate) async fn locked_devices_and_reservations(
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(LockedRow::ACCOUNT).push(super::backups_of("a")).push(", ");
     push_reservations_of_wanted(&mut query);
+    query.push(", ");
+    match (devices, visibility) {
+        (DeviceSelection::ByIds(_), Some(visibility)) if pins.is_empty() => push_space_ids(&mut query, visibility),
+        // These devices are not shown.
+        _ => drop(query.push("array[]::uuid[]")),
+    }
     query.push(", ").push(WorkspaceSettingsRow::COLUMNS).push(" from ");
     match devices {
         DeviceSelection::ByIds(device_ids) => {
@@ -154,7 +164,7 @@ pub(crate) async fn locked_devices_and_reservations(
         let (ids, settings) = row.settings.try_into()?;
         locked.push(LockedDevice {
             access_code_ordinal: row.device.access_code_ordinal,
-            device: row.device.try_into()?,
+            device: Device { space_ids: row.space_ids, ..row.device.try_into()? },
             settings,
             ids,
             account: row.account.map(|account| account.0).unwrap_or_default(),

@@ -20,7 +20,7 @@ struct Counter {
     counted: &'static [(&'static str, Owner)],
 }
 
-const COUNTERS: [Counter; 5] = [
+const COUNTERS: [Counter; 6] = [
     Counter {
         table: "access_code",
         column: "children",
@@ -38,6 +38,7 @@ const COUNTERS: [Counter; 5] = [
     },
     Counter { table: "connected_account", column: "events_made", counted: &[("event", account_of_event)] },
     Counter { table: "connect_webview", column: "events_made", counted: &[("event", webview_of_event)] },
+    Counter { table: "space", column: "children", counted: &[("event", space_of_event)] },
 ];
 
 fn is_of(event: &Value, resource: &str) -> bool {
@@ -66,13 +67,19 @@ fn webview_of_event(event: &Value) -> Option<&str> {
     event["connect_webview_id"].as_str().filter(|_| is_of(event, "connect_webview."))
 }
 
+fn space_of_event(event: &Value) -> Option<&str> {
+    event["payload"]["space_id"].as_str().filter(|_| is_of(event, "space."))
+}
+
 /// Counters in the row of the workspace, with the tables that they count.
-const WORKSPACE_COUNTERS: [(&str, &str); 5] = [
+const WORKSPACE_COUNTERS: [(&str, &str); 7] = [
     ("faults_made", "fault"),
     ("http_faults_made", "http_fault"),
     ("webhooks_made", "webhook"),
     ("client_sessions_made", "client_session"),
     ("connect_webviews_made", "connect_webview"),
+    ("user_identities_made", "user_identity"),
+    ("spaces_made", "space"),
 ];
 
 /// Checks across rows. The data is gathered row by row.

@@ -47,7 +47,7 @@ pub const WORKSPACE: Table = Table {
 };
 
 /// Tables of a workspace. A table comes after the tables that it refers to.
-pub const TABLES: [Table; 11] = [
+pub const TABLES: [Table; 13] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
@@ -154,11 +154,29 @@ pub const TABLES: [Table; 11] = [
         checks: &[],
     },
     Table {
+        name: "user_identity",
+        key: "user_identity_id",
+        order: "sequence",
+        updates_in_place: false,
+        // The devices are not checked: those that do not exist are not shown. The same applies to spaces.
+        references: &[("merged_into", "user_identity")],
+        checks: &[],
+    },
+    Table {
+        name: "space",
+        key: "space_id",
+        order: "sequence",
+        updates_in_place: false,
+        references: &[],
+        checks: &[("customer_data", is::<Map<String, Value>>)],
+    },
+    Table {
         name: "client_session",
         key: "client_session_id",
         order: "sequence",
         updates_in_place: false,
-        // The accounts are not checked: a session may have access to an account that was deleted.
+        // The accounts are not checked: a session may have access to an account that was deleted. Nor are the user
+        // identities.
         references: &[],
         checks: &[],
     },

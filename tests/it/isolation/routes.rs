@@ -38,6 +38,7 @@ impl Victim {
         let own_session = session(json!({ "user_identifier_key": "jane", "connected_account_ids": own })).await;
         let other = [workspace.devices[1]["connected_account_id"].clone()];
         let session_token = text(&session(json!({ "connected_account_ids": other })).await["token"]);
+        let own_lock = lock.clone();
         let mut things = vec![
             ("$device", lock),
             ("$account", text(&own[0])),
@@ -51,6 +52,18 @@ impl Victim {
         for (name, path, params, pointer) in [
             ("$webhook", "/webhooks/create", json!({ "url": "http://127.0.0.1:9/hook" }), "/webhook/webhook_id"),
             ("$webview", "/connect_webviews/create", json!({}), "/connect_webview/connect_webview_id"),
+            (
+                "$space",
+                "/spaces/create",
+                json!({ "name": "Secret room", "space_key": "secret", "customer_key": "owner", "device_ids": [own_lock] }),
+                "/space/space_id",
+            ),
+            (
+                "$identity",
+                "/user_identities/create",
+                json!({ "full_name": "Secret guest", "user_identity_key": "secret", "customer_key": "owner" }),
+                "/user_identity/user_identity_id",
+            ),
         ] {
             things.push((name, text(workspace.post(path, params).await.ok().pointer(pointer).unwrap())));
         }
@@ -84,7 +97,7 @@ impl Victim {
 /// Returns the requests to a path that name things of somebody else. A path whose response shows the things of the
 /// caller has a request without names too. Panics for a path that is not covered.
 fn requests(path: &str) -> Vec<Value> {
-    [about_access_codes, about_devices, about_credentials, about_others]
+    [about_access_codes, about_devices, about_credentials, about_spaces, about_user_identities, about_others]
         .iter()
         .find_map(|requests| requests(path))
         .unwrap_or_else(|| panic!("{path} is not covered: add a request that names the things of somebody else"))
@@ -136,6 +149,7 @@ fn about_devices(path: &str) -> Option<Vec<Value>> {
             json!({ "connected_account_ids": ["$account"] }),
             json!({ "search": "August" }),
             json!({ "connect_webview_id": "$webview" }),
+            json!({ "space_id": "$space" }),
         ],
         // The same for every caller.
         "/devices/list_device_providers" => Vec::new(),
@@ -166,7 +180,11 @@ fn about_devices(path: &str) -> Option<Vec<Value>> {
 fn about_credentials(path: &str) -> Option<Vec<Value>> {
     Some(match path {
         "/client_sessions/create" | "/client_sessions/get_or_create" => {
-            vec![json!({ "connected_account_ids": ["$account"] }), json!({ "connect_webview_ids": ["$webview"] })]
+            vec![
+                json!({ "connected_account_ids": ["$account"] }),
+                json!({ "connect_webview_ids": ["$webview"] }),
+                json!({ "user_identity_ids": ["$identity"] }),
+            ]
         }
         "/client_sessions/delete" | "/client_sessions/revoke" => vec![json!({ "client_session_id": "$session" })],
         "/client_sessions/get" | "/client_sessions/grant_access" => {
@@ -188,6 +206,57 @@ fn about_credentials(path: &str) -> Option<Vec<Value>> {
     })
 }
 
+fn about_spaces(path: &str) -> Option<Vec<Value>> {
+    Some(match path {
+        "/spaces/create" => vec![
+            json!({ "name": "x", "device_ids": ["$device"] }),
+            json!({ "name": "x", "connected_account_ids": ["$account"] }),
+        ],
+        "/spaces/get" | "/spaces/delete" => vec![json!({ "space_id": "$space" })],
+        "/spaces/get_related" => vec![json!({ "space_ids": ["$space"] })],
+        "/spaces/list" => vec![
+            json!({}),
+            json!({ "space_key": "secret" }),
+            json!({ "customer_key": "owner" }),
+            json!({ "search": "Secret" }),
+            json!({ "connected_account_id": "$account" }),
+        ],
+        "/spaces/update" => vec![json!({ "space_id": "$space", "name": "stolen", "device_ids": [] })],
+        "/spaces/add_devices" | "/spaces/remove_devices" => {
+            vec![json!({ "space_id": "$space", "device_ids": ["$device"] })]
+        }
+        "/spaces/add_acs_entrances" | "/spaces/remove_acs_entrances" => {
+            vec![json!({ "space_id": "$space", "acs_entrance_ids": [UNKNOWN] })]
+        }
+        "/spaces/add_connected_account" | "/spaces/remove_connected_account" => {
+            vec![json!({ "space_id": "$space", "connected_account_id": "$account" })]
+        }
+        _ => return None,
+    })
+}
+
+fn about_user_identities(path: &str) -> Option<Vec<Value>> {
+    Some(match path {
+        // Names nothing, and its response shows only what it has created.
+        "/user_identities/create" => Vec::new(),
+        "/user_identities/get" | "/user_identities/list_accessible_devices" | "/user_identities/delete" => {
+            vec![json!({ "user_identity_id": "$identity" })]
+        }
+        "/user_identities/list" => {
+            vec![json!({}), json!({ "user_identity_ids": ["$identity"] }), json!({ "search": "Secret" })]
+        }
+        "/user_identities/update" => vec![json!({ "user_identity_id": "$identity", "full_name": "stolen" })],
+        "/user_identities/merge" => vec![
+            json!({ "user_identity_id": "$identity", "merged_user_identity_ids": ["$identity"] }),
+            json!({ "user_identity_key": "mine", "merged_user_identity_keys": ["secret"] }),
+        ],
+        "/user_identities/grant_access_to_device" | "/user_identities/revoke_access_to_device" => {
+            vec![json!({ "user_identity_id": "$identity", "device_id": "$device" })]
+        }
+        _ => return None,
+    })
+}
+
 fn about_others(path: &str) -> Option<Vec<Value>> {
     const SINCE: &str = "2000-01-01T00:00:00Z";
     Some(match path {
@@ -201,7 +270,8 @@ fn about_others(path: &str) -> Option<Vec<Value>> {
         | "/connected_accounts/simulate/disconnect"
         | "/connected_accounts/sync" => vec![json!({ "connected_account_id": "$account" })],
         "/connected_accounts/update" => vec![json!({ "connected_account_id": "$account", "display_name": "stolen" })],
-        "/connect_webviews/list" | "/connected_accounts/list" | "/webhooks/list" => vec![json!({})],
+        "/connected_accounts/list" => vec![json!({}), json!({ "space_id": "$space" })],
+        "/connect_webviews/list" | "/webhooks/list" => vec![json!({})],
         // These name nothing, and their response shows only what they have created.
         "/connect_webviews/create" | "/webhooks/create" => Vec::new(),
         "/events/get" => vec![
@@ -215,6 +285,9 @@ fn about_others(path: &str) -> Option<Vec<Value>> {
             json!({ "since": SINCE, "access_code_id": "$code" }),
             json!({ "since": SINCE, "access_code_ids": ["$code"] }),
             json!({ "since": SINCE, "connected_account_id": "$account" }),
+            json!({ "since": SINCE, "space_id": "$space" }),
+            json!({ "since": SINCE, "space_ids": ["$space"] }),
+            json!({ "since": SINCE, "customer_key": "owner" }),
             json!({ "event_ids": ["$event"] }),
         ],
         "/webhooks/delete" | "/webhooks/get" => vec![json!({ "webhook_id": "$webhook" })],
