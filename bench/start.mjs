@@ -5,6 +5,7 @@
 //   CODES         number of codes (100000)
 //   LOCKS         number of locks (1000)
 //   KIND          native: the locks already store the codes; just_in_time: the codes are programmed then
+//   OF            codes: created with /access_codes/create_multiple; grants: each code is that of an access grant
 //   CONNECTIONS   number of connections for the other requests (8)
 //   DURATION      seconds of other requests (14)
 import { execFile, spawn } from "node:child_process"
@@ -15,6 +16,7 @@ const env = process.env
 const codes = Number(env.CODES ?? 100_000)
 const locks = Number(env.LOCKS ?? 1_000)
 const native = (env.KIND ?? "native") === "native"
+const of_grants = env.OF === "grants"
 const { post: send } = client()
 let apiKey
 const post = (path, body) => send(path, body, apiKey)
@@ -40,7 +42,9 @@ async function insertSelect(lastEvent) {
   return Number(/seconds ([\d.]+)/.exec(stderr)[1])
 }
 
-const lock = { device_type: "august_lock", supported_code_lengths: [8], native_scheduling: native }
+const lock = {
+  device_type: "august_lock", supported_code_lengths: [8], native_scheduling: native, supports_backup_access_code_pool: false,
+}
 const day = 86_400_000
 const now = Date.parse("2026-06-01T12:00:00Z")
 const startsAt = now + 10 * day
@@ -51,7 +55,27 @@ apiKey = workspace.api_key
 const ids = workspace.devices.map((device) => device.device_id)
 const sample = []
 let pin = 10_000_000
-for (let created = 0; created < codes; ) {
+const createGrant = async (number) => {
+  const { access_grant } = await post("/access_grants/create", {
+    user_identity: { full_name: `Guest ${number}` },
+    device_ids: [ids[number % ids.length]],
+    requested_access_methods: [{ mode: "code" }],
+    starts_at: iso(startsAt), ends_at: iso(startsAt + day),
+  })
+  if (number % ids.length === 0) {
+    const filter = { access_grant_id: access_grant.access_grant_id }
+    sample.push((await post("/access_codes/list", filter)).access_codes[0].access_code_id)
+  }
+}
+const creating = performance.now()
+if (of_grants) {
+  let next = 0
+  const create = async () => {
+    while (next < codes) await createGrant(next++)
+  }
+  await Promise.all(Array.from({ length: 8 }, create))
+}
+for (let created = of_grants ? codes : 0; created < codes; ) {
   for (let first = 0; first < ids.length && created < codes; first += 500) {
     const device_ids = ids.slice(first, Math.min(first + 500, first + codes - created))
     const frame = { starts_at: iso(startsAt), ends_at: iso(startsAt + day) }
@@ -60,6 +84,7 @@ for (let created = 0; created < codes; ) {
     created += device_ids.length
   }
 }
+const created_s = (performance.now() - creating) / 1000
 // Moves the clock to two seconds before the work begins. Everything before that is done.
 const begins = native ? startsAt : startsAt - 3_600_000
 const moved = performance.now()
@@ -101,7 +126,7 @@ await finished
 const reference = await insertSelect(lastEvent)
 const [, p50, p99, requests, errors] = /RESULT (\S+) (\S+) (\d+) (\d+)/.exec(output) ?? []
 console.log(JSON.stringify({
-  kind: native ? "native" : "just_in_time", codes, locks, advance_s: advanced.toFixed(1),
+  kind: native ? "native" : "just_in_time", of: env.OF ?? "codes", codes, locks, create_s: created_s.toFixed(1), advance_s: advanced.toFixed(1),
   all_set_s: done?.toFixed(1) ?? "not within 120 s", insert_select_s: reference.toFixed(1),
   ratio: (done / reference).toFixed(2), get_p50_ms: p50, get_p99_ms: p99, gets: requests, non_2xx: errors,
 }))

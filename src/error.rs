@@ -1,11 +1,13 @@
 //! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
 mod credential;
+mod resource;
 mod taken;
 mod text;
 mod unavailable;
 
 pub(crate) use self::credential::CredentialError;
+pub(crate) use self::resource::Resource;
 pub(crate) use self::taken::Taken;
 pub(crate) use self::unavailable::Unavailable;
 
@@ -147,6 +149,9 @@ pub enum Error {
     /// Offline codes can be neither changed nor deleted, because the manufacturer's algorithm has computed them.
     #[error("offline access codes can be neither updated nor deleted: they end by themselves. Create another one.")]
     OfflineAccessCodeNotModifiable,
+    /// The code belongs to an access grant, and only changes with it.
+    #[error("Access code is managed by an access grant. Use /access_grants/* and /access_methods/*")]
+    AccessCodeManagedByAccessGrant,
     /// Only the manufacturer's app can delete this code.
     #[error("this unmanaged access code can only be deleted in the app of the lock's manufacturer")]
     CannotDeleteUnmanagedAccessCode,
@@ -319,67 +324,6 @@ impl From<sqlx::Error> for Error {
 /// Value of `Retry-After` for [`Error::Unavailable`], in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Kind of object that a request refers to and that may not exist.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Resource {
-    AcsEntrance,
-    AcsSystem,
-    ActionAttempt,
-    /// Backup code that can be pulled.
-    BackupAccessCode,
-    ClientSession,
-    /// Code in the memory of a lock.
-    CodeOnLock,
-    ConnectWebview,
-    ConnectedAccount,
-    /// Customer, by Seam's internal id.
-    Customer,
-    Device,
-    Event,
-    /// Fault of operations of locks.
-    Fault,
-    /// Fault of requests.
-    HttpFault,
-    Snapshot,
-    Space,
-    UserIdentity,
-    Webhook,
-    WebhookDelivery,
-    Workspace,
-}
-
-impl Resource {
-    /// Returns the `error.type` and the message for a missing object.
-    pub fn not_found(self) -> (&'static str, &'static str) {
-        match self {
-            Self::AcsEntrance => ("acs_entrance_not_found", "Acs entrance not found"),
-            Self::AcsSystem => ("acs_system_not_found", "Acs system not found"),
-            Self::ActionAttempt => ("action_attempt_not_found", "Action attempt not found"),
-            Self::BackupAccessCode => ("backup_access_code_not_found", "Backup access code not found"),
-            Self::ClientSession => ("client_session_not_found", "Client session not found"),
-            Self::CodeOnLock => (
-                "access_code_not_found",
-                "the lock does not store this access code. GET /_emulator/locks/memory lists the codes that it stores.",
-            ),
-            Self::ConnectWebview => ("connect_webview_not_found", "Connect webview not found"),
-            Self::ConnectedAccount => ("connected_account_not_found", "Connected account not found"),
-            Self::Customer => ("customer_not_found", "Customer not found"),
-            Self::Device => ("device_not_found", "Device not found"),
-            Self::Event => ("event_not_found", "Event not found"),
-            Self::Fault => ("fault_not_found", "Fault not found"),
-            Self::HttpFault => ("http_fault_not_found", "HTTP fault not found"),
-            Self::Snapshot => {
-                ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list lists the snapshots.")
-            }
-            Self::Space => ("space_not_found", "Space not found"),
-            Self::UserIdentity => ("user_identity_not_found", "User identity not found"),
-            Self::Webhook => ("webhook_not_found", "Webhook not found"),
-            Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
-            Self::Workspace => ("workspace_not_found", "Workspace was not found"),
-        }
-    }
-}
-
 /// Returns the `error.type` of an HTTP fault, for which tests configure only the status.
 fn type_of_status(status: u16) -> &'static str {
     match status {
@@ -415,6 +359,7 @@ impl Error {
             Self::NoSpace { .. } => (400, "no_space_for_access_code_on_device"),
             Self::DeviceRemoved(_) => (400, "device_removed"),
             Self::OfflineAccessCodeNotModifiable => (400, "offline_access_code_not_modifiable"),
+            Self::AccessCodeManagedByAccessGrant => (400, "access_code_managed_by_access_grant"),
             Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
             Self::DeviceTypeNotSupported { .. } | Self::SimulationNotSupported { .. } => {
                 (400, "device_type_not_supported")

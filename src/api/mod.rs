@@ -1,6 +1,8 @@
 //! Seam's API: one folder per resource, one file per endpoint.
 
 pub(crate) mod access_codes;
+pub(crate) mod access_grants;
+pub(crate) mod access_methods;
 pub(crate) mod action_attempts;
 pub(crate) mod body;
 pub(crate) mod caller;
@@ -15,6 +17,7 @@ pub(crate) mod http_faults;
 pub(crate) mod listing;
 pub(crate) mod locks;
 pub(crate) mod pagination;
+pub(crate) mod related;
 pub(crate) mod spaces;
 pub(crate) mod user_identities;
 pub(crate) mod webhooks;
@@ -26,6 +29,8 @@ use self::edge::Routes;
 pub fn routes() -> Routes {
     Routes::default()
         .merge(access_codes::routes())
+        .merge(access_grants::routes())
+        .merge(access_methods::routes())
         .merge(action_attempts::routes())
         .merge(client_sessions::routes())
         .merge(connect_webviews::routes())

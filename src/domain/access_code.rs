@@ -10,6 +10,7 @@ use super::device::brands::Brand;
 use super::device::health::warning;
 use super::offline::{self, OfflineKind};
 use crate::clock::{Timestamp, to_iso};
+use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct AccessCode {
     pub pool_device_id: Option<Uuid>,
     /// Backup code that was pulled to be used in place of this code.
     pub pulled_backup_access_code_id: Option<Uuid>,
+    /// Access method that the code carries; `None`: the code belongs to no access grant.
+    pub access_method_id: Option<Uuid>,
     /// Lifecycle state.
     pub state: CodeState,
     /// Number of events and action attempts recorded for the code: the ordinal from which the next id is derived.
@@ -52,6 +55,7 @@ impl AccessCode {
             is_external_modification_allowed: false,
             pool_device_id: None,
             pulled_backup_access_code_id: None,
+            access_method_id: None,
             state,
             children: 0,
         }
@@ -78,6 +82,26 @@ impl AccessCode {
         self.pool_device_id.is_some() && self.state.held.is_some() && self.state.deletion_requested_at.is_none()
     }
 
+    /// Returns true if the code is in a backup pool and can be pulled at once: the lock has it, and no operation for it
+    /// is due or in progress.
+    pub fn is_ready_backup(&self) -> bool {
+        self.can_be_pulled() && self.state.gone_at.is_none() && self.state.required_operation().is_none()
+    }
+
+    /// Pulls this code from its pool at `now`, to be used in place of `original` until the end of its time frame. The
+    /// lock has the PIN already, so no operation is needed.
+    pub fn pull_for(&mut self, original: &mut Self, ends_at: Timestamp, now: Timestamp) {
+        self.pool_device_id = None;
+        self.state.as_of = now;
+        let window = Some(Window { starts_at: now, ends_at });
+        self.state.requested.window = window;
+        if let Some(held) = &mut self.state.held {
+            held.window = window;
+        }
+        original.pulled_backup_access_code_id = Some(self.access_code_id);
+        original.state.rare_fields.backup_pulled_at = Some(now);
+    }
+
     /// Returns the device while its memory blocks this code: a duplicate PIN, or no free space.
     pub fn blocked_on(&self) -> Option<Uuid> {
         let is_blocked = self.state.rare_fields.failure.as_ref().is_some_and(Failure::is_blocked);
@@ -87,6 +111,11 @@ impl AccessCode {
     /// Returns the PIN; `None` until the provider has assigned it.
     pub fn known_code(&self) -> Option<&str> {
         (!self.state.rare_fields.awaits_code).then_some(&self.state.requested.code)
+    }
+
+    /// Rejects a change of a code that an access grant manages.
+    pub fn check_not_of_grant(&self) -> Result<()> {
+        if self.access_method_id.is_some() { Err(Error::AccessCodeManagedByAccessGrant) } else { Ok(()) }
     }
 
     /// Returns Seam's `status` of the managed code on `device`.

@@ -40,6 +40,23 @@ pub(crate) mod event_type {
     use crate::domain::action_attempt::action_type;
 
     event_types! {
+        ACCESS_GRANT_CREATED = "access_grant.created": "An access grant was created.",
+        ACCESS_GRANT_DELETED = "access_grant.deleted": "An access grant was deleted.",
+        ACCESS_GRANT_ACCESS_GRANTED_TO_ALL_DOORS = "access_grant.access_granted_to_all_doors":
+            "All access methods of an access grant were issued.",
+        ACCESS_GRANT_ACCESS_TIMES_CHANGED = "access_grant.access_times_changed":
+            "The times of an access grant were changed.",
+        ACCESS_GRANT_COULD_NOT_CREATE = "access_grant.could_not_create_requested_access_methods":
+            "Some of the requested access methods could not be created.",
+        ACCESS_METHOD_CREATED = "access_method.created": "An access method was created.",
+        ACCESS_METHOD_ISSUED = "access_method.issued": "An access method was issued.",
+        ACCESS_METHOD_REISSUED = "access_method.reissued": "An access method was issued again.",
+        ACCESS_METHOD_REVOKED = "access_method.revoked": "An access method was revoked.",
+        ACCESS_METHOD_DELETED = "access_method.deleted": "An access method was deleted.",
+        ACCESS_METHOD_DELAY_IN_ISSUING = "access_method.delay_in_issuing":
+            "Issuing an access method takes unusually long.",
+        ACCESS_METHOD_FAILED_TO_ISSUE = "access_method.failed_to_issue":
+            "An access method was not issued before its start.",
         CREATED = "access_code.created": "An access code was created.",
         CHANGED = "access_code.changed": "An access code was changed.",
         NAME_CHANGED = "access_code.name_changed": "The name of an access code was changed on the device.",
@@ -206,6 +223,17 @@ impl NewEvent {
         }
     }
 
+    /// Creates an event of an object that is neither a device nor belongs to one.
+    pub(crate) fn with_payload(
+        event_id: Uuid,
+        workspace_id: Uuid,
+        event_type: &'static str,
+        times: (Timestamp, Timestamp),
+        payload: Value,
+    ) -> Self {
+        Self { payload: Some(payload), ..Self::of_workspace(event_id, workspace_id, event_type, times) }
+    }
+
     /// Creates the event of a client session that is deleted.
     pub fn of_deleted_client_session(
         client_session_id: Uuid,
@@ -236,7 +264,7 @@ impl NewEvent {
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
             access_code_id: Some(code.access_code_id),
-            code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
+            code: event_type::carries_code(event_type).then(|| pin_of(code, event_type).map(str::to_owned)).flatten(),
             metadata: account.of_access_code(&device.custom_metadata),
             ..Self::of_workspace(event_id, code.workspace_id, event_type, times)
         }
@@ -343,6 +371,12 @@ impl NewEvent {
             ..Self::of_workspace(event_id, webview.workspace_id, event_type, times)
         }
     }
+}
+
+/// Returns the PIN for an event of a code. `access_code.deleted` must have one, also for a code whose provider has not
+/// assigned it yet.
+fn pin_of<'a>(code: &'a AccessCode, event_type: &str) -> Option<&'a str> {
+    if event_type == event_type::DELETED { Some(&code.state.requested.code) } else { code.known_code() }
 }
 
 impl From<&NewEvent> for EventRef {

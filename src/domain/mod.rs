@@ -1,6 +1,7 @@
 //! Domain rules as pure functions of values and an instant. No SQL, no HTTP, no tasks.
 
 pub(crate) mod access_code;
+pub(crate) mod access_grant;
 pub(crate) mod action_attempt;
 pub(crate) mod bolt;
 pub(crate) mod caller;

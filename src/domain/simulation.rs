@@ -9,11 +9,13 @@ pub(crate) use memory::{CodeInMemory, Memory};
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{CodeState, Lock, Operation, Step};
-use super::event::{self, NewEvent};
+use super::access_grant::LockedGrants;
+use super::event::{self, NewEvent, event_type};
 use super::fault::{self, Fault};
 use super::locked_device::LockedDevice;
 use crate::clock::Timestamp;
 use chrono::TimeDelta;
+use serde_json::json;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use uuid::Uuid;
@@ -79,6 +81,8 @@ pub(crate) struct Simulation<'a> {
     memory: Memory,
     /// Per device: number of backup codes in its pool that can be pulled now.
     backups: HashMap<Uuid, i64>,
+    /// Access grants of the codes.
+    grants: LockedGrants,
     /// Current time of the machine, for the ids of events and their `created_at`.
     machine_now: Timestamp,
 }
@@ -94,10 +98,15 @@ type QueuedStep = Reverse<(Timestamp, (i32, Uuid), (Step, bool), i64, usize, u32
 
 impl<'a> Simulation<'a> {
     /// Creates a simulation of these devices with the faults and lock memory that affect operations.
-    pub(crate) fn new(locked: &'a [LockedDevice], faults: Vec<Fault>, memory: Memory, machine_now: Timestamp) -> Self {
+    pub(crate) fn new(
+        locked: &'a [LockedDevice],
+        (faults, memory): (Vec<Fault>, Memory),
+        grants: LockedGrants,
+        machine_now: Timestamp,
+    ) -> Self {
         let backups = locked.iter().map(|locked| (locked.device.device_id, locked.backups)).collect();
         let locked = locked.iter().map(|locked| (locked.device.device_id, locked)).collect();
-        Self { locked, faults, memory, backups, machine_now }
+        Self { locked, faults, memory, backups, grants, machine_now }
     }
 
     /// Returns the faults with their current counters.
@@ -105,9 +114,9 @@ impl<'a> Simulation<'a> {
         &self.faults
     }
 
-    /// Returns the number of backup codes that can be pulled now, by device id.
-    pub(crate) fn into_backups(self) -> HashMap<Uuid, i64> {
-        self.backups
+    /// Returns the number of backup codes that can be pulled now, by device id, and the access grants.
+    pub(crate) fn into_parts(self) -> (HashMap<Uuid, i64>, LockedGrants) {
+        (self.backups, self.grants)
     }
 
     /// Takes one step of one code at the instant `at`, and adds its events. Returns true if other codes may now use the
@@ -141,8 +150,32 @@ impl<'a> Simulation<'a> {
         for domain_event in domain_events {
             event::record_domain_event(code, locked, domain_event, *backups, self.machine_now, events);
         }
+        if !self.grants.is_empty() {
+            self.grants.code_changed(code, locked, (at, self.machine_now), events);
+        }
         self.memory.forget_gone_guest(code);
         held_before != code.state.held && self.memory.update_entry(code, held_before.as_ref())
+    }
+
+    /// Pulls a backup code for a code of an access grant at the instant `at`, if the pool of its lock is enabled and has
+    /// one. Returns the index of the backup code. `index` is that of the code.
+    fn pull_backup(
+        &mut self,
+        locked: &LockedDevice,
+        (codes, index): (&mut [AccessCode], usize),
+        at: Timestamp,
+        events: &mut Vec<NewEvent>,
+    ) -> Option<usize> {
+        let device_id = locked.device.device_id;
+        locked.device.backup_pool.filter(|pool| pool.is_enabled)?;
+        let is_ready = |code: &AccessCode| code.device_id == device_id && code.is_ready_backup();
+        let backup_index = codes.iter().position(is_ready)?;
+        let [code, backup] = codes.get_disjoint_mut([index, backup_index]).ok()?;
+        let ends_at = code.state.requested.window?.ends_at;
+        pull_backup(&mut self.grants, locked, (code, backup), (ends_at, at), self.machine_now, events);
+        code.state.as_of = code.state.as_of.max(at);
+        *self.backups.entry(device_id).or_default() -= 1;
+        Some(backup_index)
     }
 }
 
@@ -222,10 +255,18 @@ impl Run {
             } else {
                 self.non_retries = self.non_retries.saturating_sub(1);
             }
-            let was_blocked = code.blocked_on().is_some();
-            let freed_memory = simulation.step(locked, lock, code, at, step, events);
             self.steps.taken += 1;
             self.steps.last = Some(at);
+            if step == Step::ReportLateIssuance
+                && let Some(backup_index) = simulation.pull_backup(locked, (&mut *codes, index), at, events)
+            {
+                self.requeue(&codes[index], index);
+                self.requeue(&codes[backup_index], backup_index);
+                continue;
+            }
+            let code = &mut codes[index];
+            let was_blocked = code.blocked_on().is_some();
+            let freed_memory = simulation.step(locked, lock, code, at, step, events);
             self.blocked =
                 (self.blocked + usize::from(code.blocked_on().is_some())).saturating_sub(usize::from(was_blocked));
             self.requeue(code, index);
@@ -269,6 +310,22 @@ impl Run {
         let sequence = if code.is_new() { i64::MAX } else { code.sequence };
         self.queue.push(Reverse((at, lock, order, sequence, index, self.versions[index])));
     }
+}
+
+/// Pulls a backup code from its pool at the instant `at`, in place of `code` until `ends_at`, and adds the events.
+pub(crate) fn pull_backup(
+    grants: &mut LockedGrants,
+    locked: &LockedDevice,
+    (code, backup): (&mut AccessCode, &mut AccessCode),
+    (ends_at, at): (Timestamp, Timestamp),
+    machine_now: Timestamp,
+    events: &mut Vec<NewEvent>,
+) {
+    backup.pull_for(code, ends_at, at);
+    let event = NewEvent::of_access_code(code, locked, event_type::BACKUP_PULLED, at, machine_now);
+    let payload = Some(json!({ "backup_access_code_id": backup.access_code_id }));
+    events.push(NewEvent { payload, ..event });
+    grants.backup_pulled((code, backup), locked, (at, machine_now), events);
 }
 
 /// Returns the next step of a code with its instant, and true if the step is not a retry. `None` if no step is due by

@@ -16,7 +16,6 @@ use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::error::{Error, Resource, Result};
 use crate::ids::ordinal_after;
 use crate::store::access_codes;
-use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -95,29 +94,10 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
     }
     let pool = work.codes.device(device_id)?.device.backup_pool.filter(|pool| pool.is_enabled);
     // Take the oldest code that is ready.
-    let is_ready = |code: &&mut AccessCode| {
-        let state = &code.state;
-        code.pool_device_id.is_some()
-            && state.held.is_some()
-            && state.gone_at.is_none()
-            && state.required_operation().is_none()
-    };
-    let ready = work.codes.iter_mut().find(is_ready);
-    let (Some(_), Some(backup)) = (pool, ready) else { return Err(Error::NotFound(Resource::BackupAccessCode)) };
+    let ready = work.codes.iter().find(|code| code.is_ready_backup()).map(|code| code.access_code_id);
+    let (Some(_), Some(backup_id)) = (pool, ready) else { return Err(Error::NotFound(Resource::BackupAccessCode)) };
     let now = work.now;
-    let backup_id = backup.access_code_id;
-    backup.pool_device_id = None;
-    backup.state.as_of = now;
-    // The lock holds the PIN already: no operation is needed.
-    let window = Some(Window { starts_at: now, ends_at: window.ends_at });
-    backup.state.requested.window = window;
-    if let Some(held) = &mut backup.state.held {
-        held.window = window;
-    }
-    let code = work.codes.get_mut(access_code_id)?;
-    code.pulled_backup_access_code_id = Some(backup_id);
-    code.state.rare_fields.backup_pulled_at = Some(now);
-    work.record(access_code_id, event_type::BACKUP_PULLED, Some(json!({ "backup_access_code_id": backup_id })))?;
+    work.codes.pull_backup((access_code_id, backup_id), window.ends_at, now)?;
     let locked = work.codes.device_mut(device_id)?;
     locked.backups -= 1;
     locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });

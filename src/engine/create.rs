@@ -9,7 +9,8 @@ mod offline;
 
 pub(super) use self::checks::{check_start, check_time_zone};
 
-use self::batch::CreateBatch;
+pub(super) use self::batch::CreateBatch;
+
 use super::app::App;
 use super::batcher::batch_of;
 use super::commands::{CreateCommand, Created};

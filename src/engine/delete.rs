@@ -36,6 +36,7 @@ pub async fn delete(
         work.finish(app).await?;
         return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };
+    code.check_not_of_grant()?;
     let (now, machine_now, device_id) = (work.now, work.machine_now, code.device_id);
     let locked = work.codes.device_of(access_code_id)?;
     locked.device.check_managed()?;

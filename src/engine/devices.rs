@@ -1,5 +1,6 @@
 //! Creation and changes of devices: by the control plane, and by clients of the API.
 
+use super::access_grants::reconcile::reconcile_devices;
 use super::app::App;
 use super::device_specs::{InjectedCondition, LockSpec};
 use super::recorder::Recorder;
@@ -154,8 +155,13 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
     // The changed properties may decide whether the lock accepts a code: retry failed codes.
     work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
     work.run(false).await?;
-    let codes = work.finish(app).await?;
-    Ok(codes.device(device_id)?.device.clone())
+    let device = work.codes.device(device_id)?.device.clone();
+    if is_managed == Some(true) {
+        // Its access grants get their codes again.
+        work = reconcile_devices(work, &[device_id]).await?;
+    }
+    work.finish(app).await?;
+    Ok(device)
 }
 
 /// Records an event that a managed device reports. An unreachable device reports nothing.
@@ -208,6 +214,10 @@ pub(crate) async fn update_as_client(
         managed_devices::set_managed(&mut work, device_id, is_managed)?;
     }
     work.run(false).await?;
+    if update.is_managed == Some(true) {
+        // Its access grants get their codes again.
+        work = reconcile_devices(work, &[device_id]).await?;
+    }
     work.finish(app).await?;
     Ok(())
 }

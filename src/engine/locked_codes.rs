@@ -7,19 +7,22 @@
 use super::recorder::Recorder;
 use super::{due_lock_operations, simulation};
 use crate::clock::Timestamp;
+use crate::domain;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Step;
+use crate::domain::access_grant::LockedGrants;
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::NewEvent;
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, Phase, Steps, StopWhen};
 use crate::error::{Error, Resource, Result};
-use crate::store::access_codes::{GroupPin, StoredCode};
+use crate::store::access_codes::{self, GroupPin, StoredCode};
+use crate::store::access_grants::{self, AccessGrants};
 use crate::store::{changes, devices};
 use serde_json::Value;
 use sqlx::PgConnection;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// Access codes whose devices are locked until the transaction ends.
@@ -33,6 +36,8 @@ pub struct LockedCodes {
     pub machine_now: Timestamp,
     /// New PINs of groups of linked codes, to be written.
     pub(crate) group_pins: Vec<GroupPin>,
+    /// Access grants of the codes, with their rows locked. [`LockedCodes::run`] adds those that are missing.
+    pub(crate) grants: LockedGrants,
     codes: Vec<AccessCode>,
     /// Index in `codes` by access code id.
     indexes: HashMap<Uuid, usize>,
@@ -52,6 +57,7 @@ impl LockedCodes {
             recorder: Recorder::default(),
             machine_now,
             group_pins: Vec::new(),
+            grants: LockedGrants::default(),
             indexes: codes.iter().enumerate().map(|(index, stored)| (stored.code.access_code_id, index)).collect(),
             codes: codes.iter().map(|stored| stored.code.clone()).collect(),
             stored_codes: codes.into_iter().map(Some).collect(),
@@ -89,6 +95,27 @@ impl LockedCodes {
     pub fn get_mut(&mut self, access_code_id: Uuid) -> Result<&mut AccessCode> {
         let index = self.indexes.get(&access_code_id);
         index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))
+    }
+
+    /// Pulls the second code from its pool for the first one, until `ends_at`, and records the event.
+    ///
+    /// # Errors
+    /// The errors of [`LockedCodes::get`].
+    pub fn pull_backup(&mut self, (code, backup): (Uuid, Uuid), ends_at: Timestamp, now: Timestamp) -> Result<()> {
+        let index = |id| self.indexes.get(&id).copied().ok_or_else(|| not_locked(id));
+        let indexes = [index(code)?, index(backup)?];
+        let Ok([code, backup]) = self.codes.get_disjoint_mut(indexes) else { return Err(not_locked(backup)) };
+        let locked = find(&self.devices, code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
+        let events = &mut self.recorder.events;
+        domain::simulation::pull_backup(
+            &mut self.grants,
+            locked,
+            (code, backup),
+            (ends_at, now),
+            self.machine_now,
+            events,
+        );
+        Ok(())
     }
 
     /// Adds a new code on one of the devices.
@@ -177,6 +204,7 @@ impl LockedCodes {
         until: impl Fn(&LockedDevice) -> Timestamp,
         (stop_when, max_steps): (StopWhen, u64),
     ) -> Result<Steps> {
+        self.load_grants(tx).await?;
         let operations =
             due_lock_operations::perform(tx, &mut self.devices, &until, self.machine_now, max_steps).await?;
         let max_steps = max_steps.saturating_sub(operations.steps.taken);
@@ -193,7 +221,91 @@ impl LockedCodes {
         steps.add(&operations.steps);
         self.recorder.record_in_order(start, operations.events);
         operations.resolved_attempts.into_iter().for_each(|attempt| self.recorder.resolve_action_attempt(attempt));
+        self.update_grants(until);
         Ok(steps)
+    }
+
+    /// Locks and reads the access grants of the codes, without those that are here already. Also reads the backup codes
+    /// of the locks on which a backup may be pulled for one of the codes. Executes no SQL statement for codes without
+    /// grants.
+    async fn load_grants(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let of_grants = self.codes.iter().filter(|code| code.access_method_id.is_some());
+        let missing = of_grants.clone().filter_map(|code| code.access_method_id);
+        let missing: BTreeSet<Uuid> = missing.filter(|id| !self.grants.has_method(*id)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let with_pool = of_grants.filter(|code| {
+            let pool = find(&self.devices, code.device_id).and_then(|locked| locked.device.backup_pool);
+            pool.is_some_and(|pool| pool.is_enabled) && code.state.rare_fields.issuance.is_some()
+        });
+        let with_pool: BTreeSet<Uuid> = with_pool.map(|code| code.device_id).collect();
+        if !with_pool.is_empty() {
+            let in_pools = access_codes::in_pools(tx, &with_pool.into_iter().collect::<Vec<_>>()).await?;
+            self.add_stored(in_pools);
+        }
+        let missing: Vec<Uuid> = missing.into_iter().collect();
+        let workspaces = self
+            .devices
+            .iter()
+            .map(|locked| (locked.device.workspace_id, (locked.ids.clone(), locked.settings.clock)))
+            .collect();
+        for grant in access_grants::lock(tx, AccessGrants::OfMethods(&missing), &workspaces).await? {
+            self.grants.add(grant);
+        }
+        Ok(())
+    }
+
+    /// Reads those of these codes that are not in this set yet. Their devices must be locked.
+    pub(crate) async fn read(&mut self, tx: &mut PgConnection, access_code_ids: &[Uuid]) -> Result<()> {
+        let missing = access_code_ids.iter().filter(|id| !self.indexes.contains_key(*id));
+        let missing: Vec<Uuid> = missing.copied().collect();
+        if !missing.is_empty() {
+            let found = access_codes::by_ids(tx, &missing).await?;
+            self.add_stored(found);
+        }
+        Ok(())
+    }
+
+    /// Adds stored codes that are not in this set yet.
+    fn add_stored(&mut self, codes: Vec<StoredCode>) {
+        for stored in codes {
+            if !self.indexes.contains_key(&stored.code.access_code_id) {
+                self.indexes.insert(stored.code.access_code_id, self.codes.len());
+                self.codes.push(stored.code.clone());
+                self.stored_codes.push(Some(stored));
+            }
+        }
+    }
+
+    /// Brings the access methods in line with their codes, which the caller may have changed, and with the connection of
+    /// their locks, as of the instant that `until` returns.
+    pub(crate) fn update_grants(&mut self, until: impl Fn(&LockedDevice) -> Timestamp) {
+        if self.grants.is_empty() {
+            return;
+        }
+        for code in &self.codes {
+            if let Some(locked) = find(&self.devices, code.device_id) {
+                self.grants.update_code(code, locked);
+            }
+        }
+        for locked in &self.devices {
+            let times = (until(locked), self.machine_now);
+            self.grants.evaluate_in(locked.device.workspace_id, times, &mut self.recorder.events);
+        }
+    }
+
+    /// Takes a code out of its access grant, because Seam does not control it any more.
+    ///
+    /// # Errors
+    /// The errors of [`LockedCodes::get`].
+    pub(crate) fn leave_grant(&mut self, access_code_id: Uuid) -> Result<()> {
+        if let Some(method_id) = self.get_mut(access_code_id)?.access_method_id.take()
+            && let Some(grant) = self.grants.of_method_mut(method_id)
+        {
+            grant.update_code(access_code_id, None);
+        }
+        Ok(())
     }
 
     /// Runs the steps of the codes for [`LockedCodes::run`].
@@ -208,8 +320,9 @@ impl LockedCodes {
             return Ok(Steps::default());
         }
         self.write_if_memory_changed(tx).await?;
+        let grants = std::mem::take(&mut self.grants);
         let mut simulation =
-            simulation::load(tx, &self.devices, (&self.codes, phases), &until, self.machine_now).await?;
+            simulation::load(tx, (&self.devices, grants), (&self.codes, phases), &until, self.machine_now).await?;
         let mut total = Steps::default();
         for phase in phases {
             let events = &mut self.recorder.events;
@@ -217,7 +330,8 @@ impl LockedCodes {
             let steps = simulation::run(&mut simulation, codes, &until, (stop_when, max_steps), events).await;
             total.add(&steps);
         }
-        let backups = simulation::store(simulation, tx).await?;
+        let (backups, grants) = simulation::store(simulation, tx).await?;
+        self.grants = grants;
         self.devices.iter_mut().for_each(|locked| locked.set_backups(&backups));
         Ok(total)
     }
@@ -230,11 +344,14 @@ impl LockedCodes {
         at: Timestamp,
         steps: &[Step],
     ) -> Result<()> {
+        self.load_grants(tx).await?;
         self.write_if_memory_changed(tx).await?;
         // Load the memory of the lock as if all steps were due: one of these steps may confirm an operation early.
         let (far, every_code): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
+        let grants = std::mem::take(&mut self.grants);
         let mut simulation =
-            simulation::load(tx, &self.devices, (&self.codes, &every_code), |_| far, self.machine_now).await?;
+            simulation::load(tx, (&self.devices, grants), (&self.codes, &every_code), |_| far, self.machine_now)
+                .await?;
         let index = self.indexes.get(&access_code_id);
         let code = index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))?;
         let device_id = code.device_id;
@@ -244,7 +361,8 @@ impl LockedCodes {
         for step in steps {
             has_freed_memory |= simulation.step(locked, &lock, code, at, *step, &mut self.recorder.events);
         }
-        let backups = simulation::store(simulation, tx).await?;
+        let (backups, grants) = simulation::store(simulation, tx).await?;
+        self.grants = grants;
         self.devices.iter_mut().for_each(|locked| locked.set_backups(&backups));
         if has_freed_memory {
             self.retry_blocked(at);
@@ -294,6 +412,7 @@ impl LockedCodes {
             !self.devices.is_empty() && self.devices.iter().all(|locked| !locked.settings.has_webhooks);
         let mut changes = self.recorder.changes(has_no_webhooks);
         changes.group_pins = std::mem::take(&mut self.group_pins);
+        access_grants::save(tx, &mut self.grants).await?;
         for (code, stored) in self.codes.iter().zip(&mut self.stored_codes) {
             let locked = locks.get(&code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
             let (due_at, wake_at) = StoredCode::due_times(code, locked);

@@ -39,6 +39,7 @@ pub(crate) fn set_managed(work: &mut UnitOfWork, device_id: Uuid, is_managed: bo
     let of_device = work.codes.iter().filter(|code| code.device_id == device_id && code.state.gone_at.is_none());
     let managed: Vec<Uuid> = of_device.filter(|code| code.state.is_managed).map(|code| code.access_code_id).collect();
     for access_code_id in managed {
+        work.codes.leave_grant(access_code_id)?;
         let code = work.codes.get_mut(access_code_id)?;
         let was_held = code.state.held.is_some();
         if code.pool_device_id.is_none() && code.state.convert_to_unmanaged(now) {

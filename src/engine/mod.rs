@@ -1,5 +1,6 @@
 //! Transactions on locked devices, and the parts that start them: requests, the scheduler and moves of a clock.
 
+pub(crate) mod access_grants;
 pub(crate) mod app;
 pub(crate) mod backup_pool;
 pub(crate) mod batcher;

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::compute;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, Lock};
+use crate::domain::access_grant::LockedGrants;
 use crate::domain::event::NewEvent;
 use crate::domain::linked::{Period, Reservations};
 use crate::domain::locked_device::LockedDevice;
@@ -31,7 +32,7 @@ const FEW_STEPS: u64 = 200;
 /// in the first phase that selects it, and runs up to the instant that `until` returns for its device.
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
-    locked: &'a [LockedDevice],
+    (locked, grants): (&'a [LockedDevice], LockedGrants),
     (codes, phases): (&[AccessCode], &[Phase<'_>]),
     until: impl Fn(&LockedDevice) -> Timestamp,
     machine_now: Timestamp,
@@ -53,7 +54,7 @@ pub(crate) async fn load<'a>(
     });
     let may_be_set: Vec<&AccessCode> = may_be_set.collect();
     let memory = memory_of(tx, &by_id, &may_be_set, codes).await?;
-    Ok(Simulation::new(locked, faults, memory, machine_now))
+    Ok(Simulation::new(locked, (faults, memory), grants, machine_now))
 }
 
 /// Runs the codes of one phase together and records their events in order. Steps at the same instant are ordered by the
@@ -87,10 +88,14 @@ pub(crate) async fn run(
     }
 }
 
-/// Saves the counters of the faults. Returns the number of backup codes that can be pulled, by device id.
-pub(crate) async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
+/// Saves the counters of the faults. Returns the number of backup codes that can be pulled, by device id, and the access
+/// grants.
+pub(crate) async fn store(
+    simulation: Simulation<'_>,
+    tx: &mut PgConnection,
+) -> Result<(HashMap<Uuid, i64>, LockedGrants)> {
     faults::save(tx, simulation.faults()).await?;
-    Ok(simulation.into_backups())
+    Ok(simulation.into_parts())
 }
 
 /// Reads the part of the locks' memory that can affect programming the codes of `may_be_set`.

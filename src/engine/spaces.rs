@@ -2,6 +2,7 @@
 //! between the locks of its devices and the lock of its row. Every change of the devices of a space goes through
 //! [`change_devices`].
 
+use super::access_grants::reconcile::{detach_space, reconcile_spaces};
 use super::app::App;
 use super::locked_workspace;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -184,7 +185,7 @@ pub(crate) async fn delete(app: &App, visibility: &Visibility, space_id: Uuid) -
     let mut space = spaces::lock(&mut work.tx, space_id).await?;
     record(&mut work, &mut space, event_type::SPACE_DELETED);
     spaces::delete(&mut work.tx, space_id).await?;
-    work.finish(app).await?;
+    detach_space(work, space_id).await?.finish(app).await?;
     Ok(())
 }
 
@@ -245,7 +246,7 @@ async fn change(
     let mut device_ids = apply(&mut space);
     device_ids.retain(|id| space.device_ids.contains(id) || work.codes.device(*id).is_ok());
     let changed = change_devices(&mut work, vec![(space, device_ids)]).await?;
-    work.finish(app).await?;
+    reconcile_spaces(work, &[space_id]).await?.finish(app).await?;
     changed.into_iter().next().ok_or(Error::NotFound(Resource::Space))
 }
 

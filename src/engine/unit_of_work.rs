@@ -173,6 +173,8 @@ impl UnitOfWork {
     /// # Errors
     /// The errors of [`LockedCodes::write`].
     pub async fn write(&mut self) -> Result<()> {
+        let now = self.now;
+        self.codes.update_grants(|_| now);
         self.codes.write(&mut self.tx).await
     }
 

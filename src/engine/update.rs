@@ -150,6 +150,7 @@ fn check_target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     if is_elsewhere || is_over || !code.state.is_managed || code.pool_device_id.is_some() {
         return Err(not_found());
     }
+    code.check_not_of_grant()?;
     if code.state.is_offline {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
@@ -166,10 +167,17 @@ fn pin_change(access_code_id: Uuid, update: &Update) -> Option<PinChange> {
 /// Reads the reservations that may conflict with these changes. On devices with limited capacity these are all codes of
 /// the device.
 async fn read_reservations(work: &mut UnitOfWork, updates: &[(Uuid, &Update)]) -> Result<Reservations> {
+    let needs_pin = updates.iter().filter(|(access_code_id, update)| pin_change(*access_code_id, update).is_some());
+    let access_code_ids: Vec<Uuid> = needs_pin.map(|(access_code_id, _)| *access_code_id).collect();
+    read_reservations_on(work, &access_code_ids).await
+}
+
+/// Like [`read_reservations`], for codes whose PIN or time frame changes.
+pub(super) async fn read_reservations_on(work: &mut UnitOfWork, access_code_ids: &[Uuid]) -> Result<Reservations> {
     let mut limited = BTreeSet::new();
-    for (access_code_id, update) in updates {
+    for access_code_id in access_code_ids {
         let device = &work.codes.device_of(*access_code_id)?.device;
-        if pin_change(*access_code_id, update).is_some() && device.capacity().is_some() {
+        if device.capacity().is_some() {
             limited.insert(device.device_id);
         }
     }
@@ -226,11 +234,7 @@ fn change(
     let requested = requested_entry(code, update)?;
     check(locked, code, &requested, reservations, now)?;
     check_unmanaging(code, update)?;
-    let is_native = match (code.state.requested.window, requested.window) {
-        // An ongoing code has no scheduling mode yet.
-        (None, Some(_)) => locked.device.schedules_natively(),
-        _ => code.state.is_natively_scheduled,
-    };
+    let is_native = is_native(locked, code, &requested);
     let ordinal = work.codes.get_mut(access_code_id)?.next_child();
     let action_attempt_id = work.ids.id("action_attempt", access_code_id, ordinal, machine_now);
     let is_noop = [
@@ -256,6 +260,32 @@ fn change(
         resolved_at: (!has_result).then_some(now),
         outcome: (!has_result).then(|| StoredOutcome::Result(json!({}))),
     })
+}
+
+/// Returns true if the code is scheduled natively after the change.
+fn is_native(locked: &LockedDevice, code: &AccessCode, requested: &LockCode) -> bool {
+    match (code.state.requested.window, requested.window) {
+        // An ongoing code has no scheduling mode yet.
+        (None, Some(_)) => locked.device.schedules_natively(),
+        _ => code.state.is_natively_scheduled,
+    }
+}
+
+/// Checks and changes the requested entry of a code of an access grant. Returns true if that is a change.
+///
+/// # Errors
+/// The lock cannot accept the entry, or it conflicts with another code. Nothing is changed then.
+pub(super) fn request_entry(
+    work: &mut UnitOfWork,
+    reservations: &mut Reservations,
+    access_code_id: Uuid,
+    requested: LockCode,
+) -> Result<bool> {
+    let locked = work.codes.device_of(access_code_id)?;
+    let code = work.codes.get(access_code_id)?;
+    check(locked, code, &requested, reservations, work.now)?;
+    let is_native = is_native(locked, code, &requested);
+    change_entry(work, reservations, access_code_id, requested, is_native)
 }
 
 /// Allows or forbids changes made at the lock. Returns true if that is a change.
@@ -412,6 +442,7 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
     if codes.is_empty() {
         return Err(not_found());
     }
+    codes.iter().try_for_each(|code| code.check_not_of_grant())?;
     if codes.iter().any(|code| code.state.is_offline) {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }

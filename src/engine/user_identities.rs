@@ -1,10 +1,9 @@
 //! Creation, change, merge and deletion of user identities. Each operation locks the workspace, so that keys, email
 //! addresses and phone numbers stay unique.
 
+use super::access_grants::delete::delete_grants_in;
 use super::app::App;
 use super::locked_workspace;
-use super::recorder::Recorder;
-use crate::cause::Cause;
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::caller::Visibility;
 use crate::domain::client_session::add_missing;
@@ -14,7 +13,7 @@ use crate::error::{Error, Resource, Result, Taken};
 use crate::ids::Ids;
 use crate::postgres::Transaction;
 use crate::store::user_identities::{self, Filter, Names};
-use crate::store::{changes, client_sessions, devices, workspaces};
+use crate::store::{access_grants, client_sessions, devices, workspaces};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -131,6 +130,7 @@ pub(crate) async fn merge(app: &App, visibility: &Visibility, into: Names, merge
     // The merged rows give their email addresses and phone numbers away before the survivor takes them.
     user_identities::merge(&mut tx, into, &merged_ids).await?;
     user_identities::update(&mut tx, &survivor).await?;
+    access_grants::move_to_identity(&mut tx, into, &merged_ids).await?;
     client_sessions::replace_user_identities(&mut tx, workspace_id, into, &merged_ids).await?;
     tx.commit().await?;
     app.callers.forget(workspace_id);
@@ -159,7 +159,8 @@ pub(crate) async fn set_device_access(
     tx.commit().await
 }
 
-/// Deletes a user identity with those that were merged into it, and with the client sessions that have no other one.
+/// Deletes a user identity with those that were merged into it, with its access grants, and with the client sessions that
+/// have no other one.
 ///
 /// # Errors
 /// [`Error::NotFound`], also of one that was merged into another one: that one is not deleted by mistake.
@@ -169,20 +170,18 @@ pub(crate) async fn delete(app: &App, visibility: &Visibility, user_identity_id:
     if identity.user_identity_id != user_identity_id {
         return Err(Error::NotFound(Resource::UserIdentity));
     }
-    user_identities::delete(&mut tx, user_identity_id).await?;
-    let sessions = client_sessions::delete_of_user_identity(&mut tx, workspace_id, user_identity_id).await?;
-    let (ids, settings) = workspaces::settings(&mut tx, workspace_id).await?;
-    let machine_now = machine_now();
-    let mut recorder = Recorder::default();
-    recorder.begin_request(0);
+    let filter = access_grants::Filter { user_identity_id: Some(user_identity_id), ..access_grants::Filter::default() };
+    let grants = access_grants::list_in(&mut tx, workspace_id, &filter).await?;
+    let mut work = delete_grants_in(tx, workspace_id, &grants).await?;
+    user_identities::delete(&mut work.tx, user_identity_id).await?;
+    let sessions = client_sessions::delete_of_user_identity(&mut work.tx, workspace_id, user_identity_id).await?;
     for session in sessions {
-        let (generator, times) = ((&ids, settings.clock), (settings.clock.now(machine_now), machine_now));
-        recorder.record_event(NewEvent::of_deleted_client_session(session, workspace_id, generator, times));
+        let (generator, times) = ((&work.ids, work.clock), (work.now, work.machine_now));
+        let event = NewEvent::of_deleted_client_session(session, workspace_id, generator, times);
+        work.codes.recorder.record_event(event);
     }
-    changes::write(&mut tx, recorder.changes(!settings.has_webhooks)).await?;
-    tx.commit().await?;
+    work.finish(app).await?;
     app.callers.forget(workspace_id);
-    recorder.publish(app, &[Cause::current()]);
     Ok(())
 }
 

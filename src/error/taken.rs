@@ -3,6 +3,8 @@
 /// What another object of the workspace has already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Taken {
+    #[error("another access grant has this access_grant_key. Choose another, or delete that access grant.")]
+    AccessGrantKey,
     #[error("another space has this space_key. Choose another, or delete that space.")]
     SpaceKey,
     /// A user identity that was merged into another one keeps its key.
@@ -22,6 +24,7 @@ impl Taken {
     /// Returns the `error.type`.
     pub(super) fn error_type(self) -> &'static str {
         match self {
+            Self::AccessGrantKey => "access_grant_key_already_exists",
             Self::SpaceKey => "space_key_already_exists",
             Self::UserIdentityKey => "user_identity_key_already_exists",
             Self::UserIdentityEmailOrPhone => "user_identity_email_or_phone_conflict",

@@ -5,6 +5,9 @@
 //! API. If anything is wrong, nothing is loaded, and the error names the place in the file.
 
 mod checks;
+mod grants;
+
+use self::grants::Grants;
 
 use crate::api::access_codes;
 use crate::cause::Cause;
@@ -93,6 +96,8 @@ struct Fixture {
     params: WorkspaceParams,
     /// Access codes by lock, in the order of the locks.
     codes: Vec<Codes>,
+    /// User identities, spaces and access grants.
+    grants: Grants,
 }
 
 /// Access codes of one lock.
@@ -256,6 +261,7 @@ impl Fixture {
         };
         let locks = list(spec.shift_remove("locks"));
         let accounts = list(spec.shift_remove("connected_accounts"));
+        let grants = Grants::take(location, &mut spec)?;
         let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
         let publishable_key = text(spec.shift_remove("publishable_key"));
         let create: Create = Create::deserialize(Value::Object(spec)).map_err(|error| at(error.into()))?;
@@ -299,7 +305,7 @@ impl Fixture {
             });
             params.locks.push(LockSpec::read(lock, number).map_err(|error| mistake_of(&location, error))?);
         }
-        Ok(Self { workspace_id, params, codes })
+        Ok(Self { workspace_id, params, codes, grants })
     }
 
     /// Creates the workspace with everything in it, in this transaction. Returns the transaction, the workspace and its
@@ -327,7 +333,8 @@ impl Fixture {
         let created = create_in(&mut tx, config, params).await.map_err(|error| Failure::at(location, error))?;
         let device_ids: Vec<Uuid> = created.devices.iter().map(|device| device.device_id).collect();
         let tx = put_unmanaged(tx, &created.workspace, location, &device_ids, &self.codes).await?;
-        let mut tx = put_managed(tx, &created.workspace, location, &device_ids, self.codes).await?;
+        let tx = put_managed(tx, &created.workspace, location, &device_ids, self.codes).await?;
+        let mut tx = self.grants.create(tx, &created.workspace, location).await?;
         // The initial state of the workspace includes its access codes.
         snapshots::store_initial_state(&mut tx, &created.workspace, clock, machine_now()).await?;
         Ok((tx, created.workspace, created.api_key))

@@ -1,7 +1,7 @@
 //! SQL of access codes.
 //!
-//! Row locks are always taken in this order: workspace, PIN groups by key, devices by id, faults; a transaction takes
-//! only those that it needs. A code changes only under the lock of its device, and the clock of a workspace only under
+//! Row locks are always taken in this order: workspace, PIN groups by key, devices by id, access grants by id, faults; a
+//! transaction takes only those that it needs. A code changes only under the lock of its device, and the clock of a workspace only under
 //! the locks of the workspace and of all its devices. Each write of several rows is one statement.
 
 mod due;
@@ -115,6 +115,40 @@ pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Re
     codes(tx, query).await
 }
 
+/// Returns the backup codes in the pools of these devices, in the order of their creation.
+pub(crate) async fn in_pools(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.pool_device_id = any(");
+    query.push_bind(device_ids.to_vec()).push(") order by a.sequence");
+    codes(tx, query).await
+}
+
+/// Returns the codes with these ids that are not gone.
+pub(crate) async fn by_ids(tx: &mut PgConnection, access_code_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.access_code_id = any(");
+    query.push_bind(access_code_ids.to_vec()).push(") order by a.sequence");
+    codes(tx, query).await
+}
+
+/// Returns the codes of these access methods that are not gone, each with true if its lock is reachable.
+pub(crate) async fn of_methods(tx: &mut PgConnection, method_ids: &[Uuid]) -> Result<Vec<(AccessCode, bool)>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(", d.reachable_since is not null from unnest(");
+    query.push_bind(method_ids.to_vec()).push(
+        "::uuid[]) as wanted(id)
+         cross join lateral (select * from access_code where access_method_id = wanted.id and gone_at is null
+                             offset 0) as a
+         join device d using (device_id) order by a.sequence",
+    );
+    let rows: Vec<PgRow> = query.build().fetch_all(tx).await?;
+    let read = |row: &PgRow| {
+        let code = StoredCode::try_from(AccessCodeRow::from_row(row)?)?.code;
+        Ok((code, row.try_get(AccessCodeRow::COUNT)?))
+    };
+    rows.iter().map(read).collect()
+}
+
 /// Returns the device of a code, even if the code is gone; `None` if the code does not exist or is not visible.
 pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");
@@ -200,6 +234,12 @@ pub struct Filter<'a> {
     pub ends_after: Option<Timestamp>,
     /// Only codes with this PIN.
     pub code: Option<&'a str>,
+    /// Only codes of this access grant, by its id.
+    pub access_grant_id: Option<Uuid>,
+    /// Only codes of the access grant with this key.
+    pub access_grant_key: Option<&'a str>,
+    /// Only codes of this access method.
+    pub access_method_id: Option<Uuid>,
     /// Only codes on devices of accounts of the customer with this key. Without ids, no code that is gone is returned.
     pub customer_key: Option<&'a str>,
     /// Only codes with this text in their name, PIN or id.
@@ -289,7 +329,7 @@ fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Po
     if let Some(device_ids) = filter.device_ids {
         query.push(" and a.device_id = any(").push_bind(device_ids.to_vec()).push(")");
     }
-    push_conditions(&mut query, filter);
+    push_conditions(&mut query, visibility.workspace_id, filter);
     query
 }
 
@@ -303,7 +343,7 @@ fn on_device(visibility: &Visibility, device_id: Uuid, filter: &Filter<'_>) -> Q
     query.push(" offset 0) as d left join lateral (select a.* from ");
     push_source(&mut query, filter);
     query.push(" where a.device_id = d.device_id");
-    push_conditions(&mut query, filter);
+    push_conditions(&mut query, visibility.workspace_id, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
     query
 }
@@ -334,8 +374,11 @@ fn push_codes_of_customer(query: &mut QueryBuilder<Postgres>, visibility: &Visib
     query.push("o.device_id and gone_at is null offset 0) as a) as a");
 }
 
+/// Condition for the codes of the access methods that the appended condition selects; it needs two closing brackets.
+const METHODS_OF: &str = " and a.access_method_id = any(array(select access_method_id from access_method where ";
+
 /// Pushes the conditions on the codes `a` on devices `d`, except those on ids, and then the order and the limit.
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
+fn push_conditions(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filter: &Filter<'_>) {
     filter.ownership.push_condition(query, "a.is_managed");
     if filter.exclude_pool {
         query.push(" and a.pool_device_id is null");
@@ -351,6 +394,17 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
     if let Some(code) = filter.code {
         query.push(" and a.code = ").push_bind(code.to_owned());
+    }
+    if let Some(id) = filter.access_method_id {
+        query.push(" and a.access_method_id = ").push_bind(id);
+    }
+    if let Some(id) = filter.access_grant_id {
+        query.push(METHODS_OF).push("access_grant_id = ").push_bind(id).push("))");
+    }
+    if let Some(key) = filter.access_grant_key {
+        query.push(METHODS_OF).push("access_grant_id = (select access_grant_id from access_grant where");
+        query.push(" workspace_id = ").push_bind(workspace_id).push(" and access_grant_key = ");
+        query.push_bind(key.to_owned()).push(")))");
     }
     if let Some(key) = filter.customer_key {
         query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());

@@ -20,7 +20,7 @@ use uuid::Uuid;
 row! {
     /// Row of a connected account.
     #[derive(Debug)]
-    ConnectedAccountRow of connected_account {
+    pub ConnectedAccountRow of connected_account {
         connected_account_id: Uuid,
         fixed {
             workspace_id: Uuid,

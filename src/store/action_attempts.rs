@@ -19,7 +19,7 @@ use uuid::Uuid;
 row! {
     /// Row of an action attempt.
     #[derive(Clone, Debug)]
-    ActionAttemptRow of action_attempt {
+    pub ActionAttemptRow of action_attempt {
         action_attempt_id: Uuid,
         fixed {
             workspace_id: Uuid,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 row! {
     /// Row of a connect webview.
     #[derive(Debug)]
-    ConnectWebviewRow of connect_webview {
+    pub ConnectWebviewRow of connect_webview {
         connect_webview_id: Uuid,
         fixed {
             workspace_id: Uuid,

@@ -28,7 +28,7 @@ pub(crate) type CustomMetadata = Json<Map<String, Value>>;
 row! {
     /// Row of a device.
     #[derive(Debug)]
-    DeviceRow of device {
+    pub DeviceRow of device {
         device_id: Uuid,
         fixed {
             workspace_id: Uuid,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 row! {
     /// Row of an event.
     #[derive(Clone, Debug)]
-    EventRow of event {
+    pub EventRow of event {
         event_id: Uuid,
         fixed {
             workspace_id: Uuid,
@@ -79,6 +79,12 @@ pub struct Filter {
     pub connect_webview_id: Option<Uuid>,
     /// Only events of resources of the customer with this key.
     pub customer_key: Option<String>,
+    /// Only events of these access grants and of their methods.
+    pub access_grant_ids: Option<Vec<Uuid>>,
+    /// Only events of these access methods.
+    pub access_method_ids: Option<Vec<Uuid>>,
+    /// Only events of the access grants of this identity, and of their methods.
+    pub user_identity_id: Option<Uuid>,
     /// Only events of these spaces.
     pub space_ids: Option<Vec<Uuid>>,
     /// True for newest first, false for oldest first.
@@ -89,10 +95,39 @@ pub struct Filter {
     pub limit: i64,
 }
 
-/// Appends the condition for events of the existing spaces of a customer: these events have no key of a customer.
-fn push_of_customers_spaces(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, customer_key: &str) {
-    query.push("payload ->> 'space_id' = any(array(select v.space_id::text from space v where v.workspace_id = ");
-    query.push_bind(workspace_id).push(" and v.customer_key = ").push_bind(customer_key.to_owned()).push("))");
+/// Appends the condition for events of the existing spaces and access grants of a customer: these events have no key of
+/// a customer.
+fn push_of_customer(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, customer_key: &str) {
+    let grants = |query: &mut QueryBuilder<Postgres>| {
+        query.push("array(select v.access_grant_id::text from access_grant v join user_identity i using");
+        query.push(" (user_identity_id) where v.workspace_id = ").push_bind(workspace_id);
+        query.push(" and i.customer_key = ").push_bind(customer_key.to_owned()).push(")");
+    };
+    query.push("(payload ->> 'space_id' = any(array(select v.space_id::text from space v where v.workspace_id = ");
+    query.push_bind(workspace_id).push(" and v.customer_key = ").push_bind(customer_key.to_owned());
+    query.push(")) or payload ->> 'access_grant_id' = any(");
+    grants(query);
+    query.push(") or payload -> 'access_grant_ids' ?| ");
+    grants(query);
+    query.push(")");
+}
+
+/// Appends the conditions for events of access grants and their methods.
+fn push_of_grants(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if let Some(ids) = &filter.access_grant_ids {
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        query.push(" and (payload ->> 'access_grant_id' = any(").push_bind(ids.clone());
+        query.push(") or payload -> 'access_grant_ids' ?| ").push_bind(ids).push(")");
+    }
+    if let Some(id) = filter.user_identity_id {
+        const GRANTS: &str = "array(select access_grant_id::text from access_grant where user_identity_id = ";
+        query.push(" and (payload ->> 'access_grant_id' = any(").push(GRANTS).push_bind(id);
+        query.push(")) or payload -> 'access_grant_ids' ?| ").push(GRANTS).push_bind(id).push("))");
+    }
+    if let Some(ids) = &filter.access_method_ids {
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        query.push(" and payload ->> 'access_method_id' = any(").push_bind(ids).push(")");
+    }
 }
 
 /// Returns the events of a workspace that pass the filter, ordered by `occurred_at`, and by the order of recording if
@@ -107,10 +142,11 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
         query.push(") or a.connect_webview_id = any(").push_bind(visibility.connect_webview_ids.to_vec()).push(")");
         if let Some(key) = &visibility.customer_key {
             query.push(" or ");
-            push_of_customers_spaces(&mut query, visibility.workspace_id, key);
+            push_of_customer(&mut query, visibility.workspace_id, key);
         }
         query.push(")");
     }
+    push_of_grants(&mut query, &filter);
     if let Some(after) = filter.after {
         query.push(" and occurred_at > ").push_bind(after);
     }
@@ -131,7 +167,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     }
     if let Some(key) = filter.customer_key {
         query.push(" and (payload ->> 'customer_key' = ").push_bind(key.clone()).push(" or ");
-        push_of_customers_spaces(&mut query, visibility.workspace_id, &key);
+        push_of_customer(&mut query, visibility.workspace_id, &key);
         query.push(")");
     }
     if let Some(ids) = filter.space_ids {

@@ -6,6 +6,7 @@
 //! no single workspace passes the nil UUID to [`Pool::for_workspace`](crate::postgres::Pool::for_workspace).
 
 pub(crate) mod access_codes;
+pub(crate) mod access_grants;
 pub(crate) mod accounts;
 pub(crate) mod action_attempts;
 pub(crate) mod changes;

@@ -9,33 +9,33 @@
 /// - Any number of rows is written in one statement, with each column as an array. Names and values of the columns come
 ///   from the same list, so that two columns of the same type cannot be swapped.
 macro_rules! row {
-    ($(#[$attribute:meta])* $row:ident of $table:ident {
+    ($(#[$attribute:meta])* $vis:vis $row:ident of $table:ident {
         $key:ident: $key_type:ty,
         fixed { $($fixed:ident: $fixed_type:ty,)* }
         changing { $($changing:ident: $changing_type:ty,)* }
         generated { $($generated:ident: $generated_type:ty,)* }
     }) => {
         $(#[$attribute])*
-        pub struct $row {
-            pub $key: $key_type,
-            $(pub $fixed: $fixed_type,)*
-            $(pub $changing: $changing_type,)*
-            $(pub $generated: $generated_type,)*
+        $vis struct $row {
+            $vis $key: $key_type,
+            $($vis $fixed: $fixed_type,)*
+            $($vis $changing: $changing_type,)*
+            $($vis $generated: $generated_type,)*
         }
 
         impl $row {
             /// Columns of the table or alias `a`, for a `select` that begins with them.
-            pub const COLUMNS: &str = concat!(
+            $vis const COLUMNS: &str = concat!(
                 "a.", stringify!($key)
                 $(, ", a.", stringify!($fixed))* $(, ", a.", stringify!($changing))* $(, ", a.", stringify!($generated))*
             );
             /// Number of columns, which is the position of the first column after them.
-            pub const COUNT: usize = [
+            $vis const COUNT: usize = [
                 stringify!($key), $(stringify!($fixed),)* $(stringify!($changing),)* $(stringify!($generated),)*
             ].len();
 
             /// Appends the statement that inserts these rows, in this order.
-            pub fn push_insert(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
+            $vis fn push_insert(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
                 let rows = rows.into_iter();
                 let mut $key = Vec::with_capacity(rows.size_hint().0);
                 $(let mut $fixed = Vec::with_capacity(rows.size_hint().0);)*
@@ -60,7 +60,7 @@ macro_rules! row {
             }
         }
 
-        row!(@update $row of $table by $key: $key_type { $($changing: $changing_type,)* });
+        row!(@update $vis $row of $table by $key: $key_type { $($changing: $changing_type,)* });
 
         impl sqlx::FromRow<'_, sqlx::postgres::PgRow> for $row {
             fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
@@ -78,14 +78,14 @@ macro_rules! row {
 
     (@names $first:ident $($column:ident)*) => { concat!(stringify!($first) $(, ", ", stringify!($column))*) };
 
-    (@update $row:ident of $table:ident by $key:ident: $key_type:ty { }) => {};
-    (@update $row:ident of $table:ident by $key:ident: $key_type:ty {
+    (@update $vis:vis $row:ident of $table:ident by $key:ident: $key_type:ty { }) => {};
+    (@update $vis:vis $row:ident of $table:ident by $key:ident: $key_type:ty {
         $first:ident: $first_type:ty, $($changing:ident: $changing_type:ty,)*
     }) => {
         impl $row {
             /// Appends the statement that updates the `changing` columns of these rows. It affects as many rows as are
             /// given, if all of them exist.
-            pub fn push_update(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
+            $vis fn push_update(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
                 let rows = rows.into_iter();
                 let mut $key = Vec::with_capacity(rows.size_hint().0);
                 let mut $first = Vec::with_capacity(rows.size_hint().0);

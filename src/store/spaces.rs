@@ -139,6 +139,37 @@ pub(crate) async fn find(tx: &mut PgConnection, visibility: &Visibility, referen
     row.map(Space::from).ok_or(Error::NotFound(Resource::Space))
 }
 
+/// Returns the spaces that a request names, in the order of their creation. The workspace must be locked.
+///
+/// # Errors
+/// Those of [`get`], if one of them is missing.
+pub(crate) async fn find_all(
+    tx: &mut PgConnection,
+    visibility: &Visibility,
+    references: &[SpaceReference],
+) -> Result<Vec<Space>> {
+    let (mut ids, mut keys) = (Vec::new(), Vec::new());
+    for reference in references {
+        match reference {
+            SpaceReference::Id(id) => ids.push(*id),
+            SpaceReference::Key(key) => keys.push(key.clone()),
+        }
+    }
+    let mut query = QueryBuilder::new("select ");
+    query.push(SpaceRow::COLUMNS).push(" from space a");
+    push_workspace(&mut query, visibility.workspace_id, true);
+    push_customer(&mut query, visibility, "a.customer_key");
+    query.push(" and (a.space_id = any(").push_bind(ids.clone());
+    query.push(") or a.space_key = any(").push_bind(keys.clone()).push(")) order by a.sequence");
+    let rows: Vec<SpaceRow> = query.build_query_as().fetch_all(tx).await?;
+    let has_id = |id: &Uuid| rows.iter().any(|row| row.space_id == *id);
+    let has_key = |key: &String| rows.iter().any(|row| row.space_key.as_ref() == Some(key));
+    if ids.iter().all(has_id) && keys.iter().all(has_key) {
+        return Ok(rows.into_iter().map(Space::from).collect());
+    }
+    Err(Error::NotFound(Resource::Space))
+}
+
 /// Locks the row of a space and returns it. Its workspace must be locked, or the devices that the caller relies on.
 ///
 /// # Errors

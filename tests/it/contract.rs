@@ -331,11 +331,12 @@ fn with_newer_parts(mut contract: Value, newer: &Value) -> Value {
             parts.entry(name).or_insert_with(|| part.clone());
         }
     }
+    // The newer contract has all variants of these.
+    for name in ["event", "action_attempt"] {
+        contract["components"]["schemas"][name] = newer["components"]["schemas"][name].clone();
+    }
     let name = |tag: &Value| tag["name"].clone();
-    let type_of = |variant: &Value| variant["properties"]["event_type"]["enum"][0].clone();
     append_missing(&mut contract["tags"], &newer["tags"], name);
-    let of_events = "/components/schemas/event/oneOf";
-    append_missing(contract.pointer_mut(of_events).unwrap(), newer.pointer(of_events).unwrap(), type_of);
     contract
 }
 

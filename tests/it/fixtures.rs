@@ -97,6 +97,50 @@ fn example_file_is_loaded_as_written() {
     });
 }
 
+/// Returns a file with a person, a space of one lock, and a grant of the person for the space.
+fn with_grant(number: u128) -> (Value, String) {
+    let lock = format!("f1f1f1f1-0000-4000-8000-0000000{number:05x}");
+    let key = format!("seam_test_fixtures{number}");
+    let document = json!({ "workspaces": [{
+        "workspace_id": workspace_id(number), "api_key": key,
+        "locks": [{ "device_type": "august_lock", "device_id": lock }],
+        "user_identities": [{ "full_name": "Jane", "user_identity_key": "jane" }],
+        "spaces": [{ "name": "Apartment", "space_key": "12", "device_ids": [lock] }],
+        "access_grants": [{ "user_identity_key": "jane", "space_keys": ["12"], "access_grant_key": "stay" }],
+    }] });
+    (document, key)
+}
+
+#[test]
+fn access_grants_of_a_file_have_their_codes() {
+    run(async {
+        let (document, key) = with_grant(140);
+        load(&document).await.unwrap();
+        let found = post_as(&key, "/access_grants/get", json!({ "access_grant_key": "stay" })).await.ok();
+        let grant = &found["access_grant"];
+        assert_eq!((&grant["display_name"], &grant["errors"]), (&json!("Jane"), &json!([])));
+        let space = post_as(&key, "/spaces/get", json!({ "space_key": "12" })).await.ok();
+        assert_eq!(grant["space_ids"], json!([space["space"]["space_id"]]));
+        let codes = post_as(&key, "/access_codes/list", json!({ "access_grant_key": "stay" })).await.ok();
+        assert_eq!(codes["access_codes"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn access_grants_of_a_file_that_name_nothing_are_named_by_path() {
+    run(async {
+        for (change, expected) in [
+            (json!({ "user_identity_key": "joe", "space_keys": ["12"] }), "User identity not found"),
+            (json!({ "user_identity_key": "jane", "space_keys": ["13"] }), "Space not found"),
+        ] {
+            let (mut document, _) = with_grant(141);
+            document["workspaces"][0]["access_grants"][0] = change;
+            assert_eq!(mistakes(&document).await, [format!("workspaces[0].access_grants[0]: {expected}")]);
+            assert!(!workspace_exists(&workspace_id(141)).await);
+        }
+    });
+}
+
 #[test]
 fn workspace_settings_of_a_file_are_applied() {
     run(async {

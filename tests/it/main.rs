@@ -9,6 +9,7 @@
 mod support;
 
 mod access_codes;
+mod access_grants;
 mod assigned_pins;
 mod backup_pool;
 mod client_sessions;

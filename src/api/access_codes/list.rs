@@ -27,18 +27,21 @@ pub(super) struct List {
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
-    // Latchkey has no access grants or users: no code matches these filters.
-    let matches_nothing = input.access_grant_id.is_some()
+    // Latchkey has no users with keys: no code matches this filter.
+    let matches_nothing = input.user_identifier_key.is_some();
+    let has_owner = input.customer_key.is_some()
+        || input.access_grant_id.is_some()
         || input.access_grant_key.is_some()
-        || input.access_method_id.is_some()
-        || input.user_identifier_key.is_some();
-    let is_of_customer = input.customer_key.is_some();
-    if input.access_code_ids.is_none() && input.device_id.is_none() && !is_of_customer && !matches_nothing {
+        || input.access_method_id.is_some();
+    if input.access_code_ids.is_none() && input.device_id.is_none() && !has_owner && !matches_nothing {
         return Err(Error::invalid_request("Either 'device_id' or 'access_code_ids' is required"));
     }
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let filter = Filter {
         access_code_ids: if matches_nothing { Some(&[]) } else { input.access_code_ids.as_deref() },
+        access_grant_id: input.access_grant_id,
+        access_grant_key: input.access_grant_key.as_deref(),
+        access_method_id: input.access_method_id,
         customer_key: input.customer_key.as_deref(),
         search: input.search.as_deref(),
         exclude_pool: true,

@@ -1,6 +1,8 @@
 //! Seam's JSON objects, as in the responses of the API and of the control plane.
 
 pub(crate) mod access_code;
+pub(crate) mod access_grant;
+pub(crate) mod access_method;
 pub(crate) mod action_attempt;
 pub(crate) mod client_session;
 pub(crate) mod connect_webview;

@@ -30,6 +30,11 @@ pub(super) struct List {
     connected_account_id: Option<Uuid>,
     connect_webview_id: Option<Uuid>,
     customer_key: Option<String>,
+    access_grant_id: Option<Uuid>,
+    access_grant_ids: Option<Vec<Uuid>>,
+    access_method_id: Option<Uuid>,
+    access_method_ids: Option<Vec<Uuid>>,
+    user_identity_id: Option<Uuid>,
     space_id: Option<Uuid>,
     space_ids: Option<Vec<Uuid>>,
     limit: Option<f64>,
@@ -38,10 +43,6 @@ pub(super) struct List {
 
 /// Filters by resources that Latchkey does not have. No event matches them.
 const FILTERS_WITHOUT_MATCH: &[&str] = &[
-    "access_grant_id",
-    "access_grant_ids",
-    "access_method_id",
-    "access_method_ids",
     "acs_access_group_id",
     "acs_credential_id",
     "acs_encoder_id",
@@ -49,7 +50,6 @@ const FILTERS_WITHOUT_MATCH: &[&str] = &[
     "acs_system_id",
     "acs_system_ids",
     "acs_user_id",
-    "user_identity_id",
 ];
 
 #[derive(Serialize)]
@@ -91,6 +91,9 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         connected_account_id: input.connected_account_id,
         connect_webview_id: input.connect_webview_id,
         customer_key: input.customer_key,
+        access_grant_ids: intersect_filter(input.access_grant_id, input.access_grant_ids),
+        access_method_ids: intersect_filter(input.access_method_id, input.access_method_ids),
+        user_identity_id: input.user_identity_id,
         space_ids: intersect_filter(input.space_id, input.space_ids),
         newest_first: false,
         type_prefix: None,

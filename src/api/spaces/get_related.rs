@@ -3,16 +3,20 @@
 use crate::api::body;
 use crate::api::devices::list::bodies_of;
 use crate::api::edge::Call;
+use crate::api::related::{Kinds, Related, methods};
 use crate::domain::client_session::add_missing;
 use crate::domain::space::Space;
+use crate::engine;
 use crate::error::{Error, Resource, Result};
 use crate::http::params::check_count;
-use crate::store::accounts;
-use crate::store::devices;
 use crate::store::spaces::{self, Filter};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use crate::store::{access_grants, accounts, devices};
+use serde::Deserialize;
+use serde_json::{Map, json};
 use uuid::Uuid;
+
+/// Kinds of objects that belong to spaces.
+const KINDS: [&str; 6] = ["spaces", "devices", "acs_entrances", "connected_accounts", "acs_systems", "access_methods"];
 
 #[derive(Deserialize)]
 pub(super) struct GetRelated {
@@ -23,11 +27,6 @@ pub(super) struct GetRelated {
     include: Option<Vec<String>>,
     #[serde(default)]
     exclude: Vec<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Related {
-    batch: Map<String, Value>,
 }
 
 /// Returns the spaces with what belongs to them. Kinds of objects that Latchkey does not have are empty lists; kinds
@@ -55,11 +54,8 @@ pub(super) async fn get_related(call: Call<GetRelated>) -> Result<Related> {
     let of_devices: Vec<Uuid> = devices.iter().map(|device| device.connected_account_id).collect();
     add_missing(&mut account_ids, &of_devices);
     let mut batch = Map::new();
-    for name in ["spaces", "devices", "acs_entrances", "connected_accounts", "acs_systems", "access_methods"] {
-        let is_included = input.include.as_ref().is_none_or(|names| names.iter().any(|included| included == name));
-        if !is_included || input.exclude.iter().any(|excluded| excluded == name) {
-            continue;
-        }
+    let kinds = Kinds { all: &KINDS, include: input.include.as_deref(), exclude: &input.exclude };
+    for name in kinds.selected() {
         let listed = match name {
             "spaces" => found.iter().map(body::space::of).collect(),
             "devices" => bodies_of(&call.app, &devices).await?,
@@ -68,6 +64,12 @@ pub(super) async fn get_related(call: Call<GetRelated>) -> Result<Related> {
                     accounts::Filter { connected_account_ids: Some(&account_ids), ..accounts::Filter::default() };
                 let found = accounts::list(pool, &visibility, &filter).await?;
                 found.iter().map(body::connected_account::of).collect()
+            }
+            "access_methods" => {
+                let space_ids: Vec<Uuid> = found.iter().map(|space| space.space_id).collect();
+                let filter = access_grants::Filter { space_ids: Some(&space_ids), ..access_grants::Filter::default() };
+                let (grants, now) = engine::access_grants::list(&call.app, visibility.workspace_id, &filter).await?;
+                methods(&grants, now, None)
             }
             _ => Vec::new(),
         };

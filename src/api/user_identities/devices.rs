@@ -3,8 +3,10 @@
 use super::params::find;
 use crate::api::devices::list::bodies_of;
 use crate::api::edge::{Call, EmptyResult, Routes};
-use crate::engine::user_identities;
+use crate::domain::client_session::add_missing;
+use crate::engine::{self, user_identities};
 use crate::error::Result;
+use crate::store::access_grants;
 use crate::store::devices::{self, Filter};
 use crate::store::user_identities::Names;
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,14 @@ struct Listed {
 async fn list(call: Call<List>) -> Result<Listed> {
     let (pool, visibility) = (&call.app.pool, call.caller.visibility());
     let identity = find(pool, &visibility, &Names::Ids(vec![call.input.user_identity_id])).await?;
-    let filter = Filter { device_ids: Some(&identity.device_ids), ..Filter::default() };
+    let of_identity =
+        access_grants::Filter { user_identity_id: Some(identity.user_identity_id), ..access_grants::Filter::default() };
+    let (grants, now) = engine::access_grants::list(&call.app, visibility.workspace_id, &of_identity).await?;
+    let mut device_ids = identity.device_ids;
+    for listed in grants.iter().filter(|listed| listed.grant.is_in_force(now)) {
+        add_missing(&mut device_ids, &listed.covered);
+    }
+    let filter = Filter { device_ids: Some(&device_ids), ..Filter::default() };
     let devices = devices::list(pool, &visibility, &filter).await?;
     let devices = bodies_of(&call.app, &devices).await?;
     Ok(Listed { accessible_devices: devices.clone(), devices })

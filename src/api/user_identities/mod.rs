@@ -6,7 +6,7 @@ mod devices;
 mod get;
 mod list;
 mod merge;
-mod params;
+pub(crate) mod params;
 mod update;
 
 use super::edge::Routes;

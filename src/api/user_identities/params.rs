@@ -2,18 +2,44 @@
 
 use crate::domain::caller::Visibility;
 use crate::domain::user_identity::UserIdentity;
-use crate::engine::user_identities::of_names;
+use crate::engine::user_identities::{NewUserIdentity, of_names};
 use crate::error::{Error, Resource, Result};
-use crate::http::params::check_key_length;
+use crate::http::params::{check_key_length, client_key};
 use crate::postgres::Pool;
 use crate::store::user_identities::{self, Names};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Response with one user identity.
 #[derive(Serialize)]
 pub(super) struct Found {
     pub(super) user_identity: Value,
+}
+
+/// Properties of a new user identity.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct NewUserIdentityParams {
+    user_identity_key: Option<String>,
+    full_name: Option<String>,
+    email_address: Option<String>,
+    phone_number: Option<String>,
+}
+
+impl NewUserIdentityParams {
+    /// Checks the properties of an identity of the customer with this key.
+    ///
+    /// # Errors
+    /// `invalid_input` for a key of white space only, and for the errors of [`check_contact`].
+    pub(crate) fn read(self, customer_key: Option<String>) -> Result<NewUserIdentity> {
+        check_contact(self.email_address.as_deref(), self.phone_number.as_deref())?;
+        Ok(NewUserIdentity {
+            user_identity_key: client_key("user_identity_key", self.user_identity_key)?,
+            full_name: self.full_name,
+            email_address: self.email_address,
+            phone_number: self.phone_number,
+            customer_key,
+        })
+    }
 }
 
 /// Checks an email address, whose form the contract checks, and a phone number.

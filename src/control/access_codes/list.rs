@@ -175,6 +175,7 @@ fn step_name(step: Step) -> &'static str {
         Step::Begin => "begin_operation",
         Step::Confirm => "finish_operation",
         Step::Slow => "report_delay",
+        Step::ReportLateIssuance => "report_late_issuance",
     }
 }
 

@@ -20,6 +20,7 @@
 //! ```
 
 mod changes;
+mod issuance;
 pub(crate) mod rare_fields;
 mod steps;
 
@@ -254,6 +255,8 @@ pub enum Step {
     Begin,
     /// The operation is reported as slow.
     Slow,
+    /// The code of an access method is reported as not ready for its guest.
+    ReportLateIssuance,
 }
 
 /// Event that a step adds. It is recorded as one or more of Seam's `access_code.*` events.

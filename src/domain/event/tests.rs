@@ -32,7 +32,9 @@ fn access_code_event_has_the_ids_of_its_code_and_both_instants() {
     code.state.rare_fields.awaits_code = true;
     locked.settings.clock = WorkspaceClock::Live;
     let third = NewEvent::of_access_code(&mut code, &locked, event_type::DELETED, at(1), at(2));
-    assert_eq!(third.code, None, "the PIN is not assigned yet");
+    assert_eq!(third.code.as_deref(), Some("1357"), "the contract requires a PIN");
+    let fourth = NewEvent::of_access_code(&mut code, &locked, event_type::SCHEDULED_ON_DEVICE, at(1), at(2));
+    assert_eq!(fourth.code, None, "the PIN is not assigned yet");
     assert_eq!((third.occurred_at, third.created_at), (at(1), at(2)));
 }
 

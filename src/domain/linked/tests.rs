@@ -28,6 +28,7 @@ fn backup_code_counts_against_the_capacity_only_once_it_is_on_the_lock() {
         is_external_modification_allowed: false,
         pool_device_id: Some(Uuid::nil()),
         pulled_backup_access_code_id: None,
+        access_method_id: None,
         state,
         children: 0,
     };

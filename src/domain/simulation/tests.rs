@@ -49,14 +49,14 @@ impl TestLock {
         (stop_when, max_steps): (StopWhen, u64),
     ) -> RunResult {
         let devices = [self.locked];
-        let mut simulation = Simulation::new(&devices, self.faults, self.memory, at(0));
+        let mut simulation = Simulation::new(&devices, (self.faults, self.memory), LockedGrants::default(), at(0));
         let mut run = Run::new(&simulation, &codes, phase, |_| at(hours), stop_when);
         let mut events = Vec::new();
         let is_done = run.run_steps(&mut simulation, &mut codes, &mut events, max_steps);
         assert_eq!(is_done, run.steps.taken < max_steps, "a run is incomplete only if it used all allowed steps");
         let events = events.iter().map(|event| (event.event_type, event.access_code_id.unwrap())).collect();
         let faults = simulation.faults().to_vec();
-        let backups = simulation.into_backups()[&devices[0].device.device_id];
+        let backups = simulation.into_parts().0[&devices[0].device.device_id];
         RunResult { codes, events, steps: run.steps, faults, backups }
     }
 }

@@ -29,10 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// Data that decides a batch, with the devices locked, and the decisions so far.
-pub(super) struct CreateBatch {
-    pub(super) work: UnitOfWork,
+pub(in crate::engine) struct CreateBatch {
+    pub(in crate::engine) work: UnitOfWork,
     pub(super) settings: WorkspaceSettings,
-    pub(super) reservations: Reservations,
+    pub(in crate::engine) reservations: Reservations,
     pub(super) groups: BTreeMap<String, Group>,
     /// Offline codes by device, for the quotas. Includes new codes of this batch.
     pub(super) existing_offline_codes: HashMap<Uuid, Vec<ExistingOfflineCode>>,
@@ -71,12 +71,26 @@ impl CreateBatch {
     ///
     /// # Errors
     /// The errors of [`CreateBatch::begin`].
-    pub(super) async fn begin_in(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
+    pub(in crate::engine) async fn begin_in(
+        mut tx: Transaction,
+        workspace_id: Uuid,
+        commands: &[CreateCommand],
+    ) -> Result<Self> {
         let groups = lock_groups(&mut tx, workspace_id, commands).await?;
         let device_ids = device_ids(commands);
         access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), DeviceSelection::ByIds(&device_ids))
             .await?;
         Self::read(tx, (workspace_id, &device_ids), commands, groups).await
+    }
+
+    /// Writes the changes of a unit of work and continues in its transaction. The devices must be locked. The requests
+    /// must have no `common_code_key`.
+    ///
+    /// # Errors
+    /// The errors of [`CreateBatch::begin`].
+    pub(in crate::engine) async fn continue_from(work: UnitOfWork, commands: &[CreateCommand]) -> Result<Self> {
+        let work = work.continue_with(Scope::NewCodes(&device_ids(commands), &BTreeSet::new())).await?;
+        Self::read_rest(work, commands, BTreeMap::new()).await
     }
 
     /// Reads the devices, which are locked, and the reservations on them.
@@ -88,10 +102,20 @@ impl CreateBatch {
     ) -> Result<Self> {
         let pins = given_pins(&groups, commands);
         let visibility = Visibility::all_of(workspace_id);
-        let mut work = UnitOfWork::begin_locked(tx, &visibility, Scope::NewCodes(device_ids, &pins)).await?;
+        let work = UnitOfWork::begin_locked(tx, &visibility, Scope::NewCodes(device_ids, &pins)).await?;
+        Self::read_rest(work, commands, groups).await
+    }
+
+    /// Reads what decides the requests, except the devices.
+    async fn read_rest(
+        mut work: UnitOfWork,
+        commands: &[CreateCommand],
+        groups: BTreeMap<String, Group>,
+    ) -> Result<Self> {
+        let (workspace_id, device_ids) = (work.visibility.workspace_id, device_ids(commands));
         let settings = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.settings;
         let (tx, now) = (&mut work.tx, work.now);
-        let recent = action_attempts::recent(tx, workspace_id, &settings, now, device_ids, CREATE_ACCESS_CODE).await?;
+        let recent = action_attempts::recent(tx, workspace_id, &settings, now, &device_ids, CREATE_ACCESS_CODE).await?;
         let mut batch = Self {
             work,
             settings,
@@ -244,7 +268,7 @@ impl CreateBatch {
     }
 
     /// Enables the backup pool of a device and creates its codes. Does nothing if the pool is enabled already.
-    fn enable_pool(&mut self, device_id: Uuid) -> Result<()> {
+    pub(in crate::engine) fn enable_pool(&mut self, device_id: Uuid) -> Result<()> {
         let now = self.work.now;
         let locked = self.work.codes.device_mut(device_id)?;
         if locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) {
@@ -261,7 +285,7 @@ impl CreateBatch {
 
     /// Registers that the group of this key has codes of these accounts, with this PIN. Creates the group if it does
     /// not exist.
-    fn join_group(&mut self, key: &str, code: &str, mut account_ids: BTreeSet<Uuid>) {
+    pub(in crate::engine) fn join_group(&mut self, key: &str, code: &str, mut account_ids: BTreeSet<Uuid>) {
         let is_changed =
             self.groups.get(key).is_none_or(|group| group.is_changed || group.code.as_deref() != Some(code));
         account_ids.extend(self.groups.get(key).into_iter().flat_map(|group| &group.account_ids));
@@ -270,7 +294,7 @@ impl CreateBatch {
     }
 
     /// Returns a new code on one device, with this PIN and `common_code_key`.
-    pub(super) fn new_code(
+    pub(in crate::engine) fn new_code(
         &self,
         device_id: Uuid,
         params: &NewAccessCode,
@@ -290,7 +314,7 @@ impl CreateBatch {
     }
 
     /// Adds a new code and records its creation.
-    pub(super) fn add(&mut self, mut code: AccessCode, command: &CreateCommand) -> Result<()> {
+    pub(in crate::engine) fn add(&mut self, mut code: AccessCode, command: &CreateCommand) -> Result<()> {
         let (access_code_id, device_id) = (code.access_code_id, code.device_id);
         let (now, machine_now) = (self.work.now, self.work.machine_now);
         let attempt = NewActionAttempt {
@@ -316,7 +340,7 @@ impl CreateBatch {
 
     /// Runs the due steps of the new codes. Backup codes run last, so that the other codes have priority in the lock's
     /// memory.
-    pub(super) async fn run(&mut self) -> Result<()> {
+    pub(in crate::engine) async fn run(&mut self) -> Result<()> {
         let pending = &self.pending;
         let is_immediate =
             |code: &AccessCode| pending.get(&code.access_code_id).is_some_and(|pending| pending.is_immediate);
@@ -352,7 +376,7 @@ impl CreateBatch {
     }
 
     /// Writes the decisions without committing.
-    pub(super) async fn write(&mut self) -> Result<()> {
+    pub(in crate::engine) async fn write(&mut self) -> Result<()> {
         let (tx, workspace_id) = (&mut self.work.tx, self.work.visibility.workspace_id);
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
         let changed = changed.filter_map(|(common_code_key, group)| {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 impl CreateBatch {
     /// Adds the code of a request for an offline code: determines its time frame and PIN, checks the capacity of the
     /// lock, and records the creation. Returns the id of the code.
-    pub(super) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
+    pub(in crate::engine) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
         let (Some(params), Some(device_id)) = (command.params.offline, command.device_ids.first().copied()) else {
             // Not reachable: `assign` calls this only for offline codes, and each request names a device.
             return Err(Error::NotFound(Resource::Device));

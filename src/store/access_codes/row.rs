@@ -12,7 +12,7 @@ use uuid::Uuid;
 row! {
     /// Row of an access code.
     #[derive(Debug)]
-    AccessCodeRow of access_code {
+    pub AccessCodeRow of access_code {
         access_code_id: Uuid,
         fixed {
             workspace_id: Uuid,
@@ -46,6 +46,7 @@ row! {
             pulled_backup_access_code_id: Option<Uuid>,
             particulars: Option<Json<RareFields>>,
             blocked_on: Option<Uuid>,
+            access_method_id: Option<Uuid>,
         }
         generated {
             sequence: i64,
@@ -132,6 +133,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
             is_external_modification_allowed: row.is_external_modification_allowed,
             pool_device_id: row.pool_device_id,
             pulled_backup_access_code_id: row.pulled_backup_access_code_id,
+            access_method_id: row.access_method_id,
             state,
             children: row.children,
         };
@@ -177,6 +179,7 @@ impl From<StoredCode> for AccessCodeRow {
             pulled_backup_access_code_id: code.pulled_backup_access_code_id,
             particulars: (state.rare_fields != RareFields::default()).then_some(Json(state.rare_fields)),
             blocked_on,
+            access_method_id: code.access_method_id,
             sequence: code.sequence,
         }
     }

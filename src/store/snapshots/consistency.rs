@@ -20,7 +20,7 @@ struct Counter {
     counted: &'static [(&'static str, Owner)],
 }
 
-const COUNTERS: [Counter; 6] = [
+const COUNTERS: [Counter; 8] = [
     Counter {
         table: "access_code",
         column: "children",
@@ -38,6 +38,12 @@ const COUNTERS: [Counter; 6] = [
     },
     Counter { table: "connected_account", column: "events_made", counted: &[("event", account_of_event)] },
     Counter { table: "connect_webview", column: "events_made", counted: &[("event", webview_of_event)] },
+    Counter {
+        table: "access_grant",
+        column: "children",
+        counted: &[("access_method", grant_of_method), ("event", grant_of_event)],
+    },
+    Counter { table: "access_method", column: "children", counted: &[("event", method_of_event)] },
     Counter { table: "space", column: "children", counted: &[("event", space_of_event)] },
 ];
 
@@ -67,12 +73,24 @@ fn webview_of_event(event: &Value) -> Option<&str> {
     event["connect_webview_id"].as_str().filter(|_| is_of(event, "connect_webview."))
 }
 
+fn grant_of_method(method: &Value) -> Option<&str> {
+    method["access_grant_id"].as_str()
+}
+
+fn grant_of_event(event: &Value) -> Option<&str> {
+    event["payload"]["access_grant_id"].as_str().filter(|_| is_of(event, "access_grant."))
+}
+
+fn method_of_event(event: &Value) -> Option<&str> {
+    event["payload"]["access_method_id"].as_str().filter(|_| is_of(event, "access_method."))
+}
+
 fn space_of_event(event: &Value) -> Option<&str> {
     event["payload"]["space_id"].as_str().filter(|_| is_of(event, "space."))
 }
 
 /// Counters in the row of the workspace, with the tables that they count.
-const WORKSPACE_COUNTERS: [(&str, &str); 7] = [
+const WORKSPACE_COUNTERS: [(&str, &str); 8] = [
     ("faults_made", "fault"),
     ("http_faults_made", "http_fault"),
     ("webhooks_made", "webhook"),
@@ -80,6 +98,7 @@ const WORKSPACE_COUNTERS: [(&str, &str); 7] = [
     ("connect_webviews_made", "connect_webview"),
     ("user_identities_made", "user_identity"),
     ("spaces_made", "space"),
+    ("access_grants_made", "access_grant"),
 ];
 
 /// Checks across rows. The data is gathered row by row.

@@ -2,6 +2,7 @@
 
 use crate::clock::duration_from_iso;
 use crate::domain::access_code::lifecycle::rare_fields::{FaultOutcome, RareFields};
+use crate::domain::access_grant::{Conditions, RequestedAccessMethod, TimesChange};
 use crate::domain::action_attempt::StoredOutcome;
 use crate::domain::connect_webview::WebviewStatus;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
@@ -12,6 +13,7 @@ use crate::domain::rate_limit::RateLimits;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// Checks that a value other than null can be read later. The error says what is wrong with it.
 pub(crate) type Check = fn(&Value) -> Result<(), String>;
@@ -47,7 +49,7 @@ pub const WORKSPACE: Table = Table {
 };
 
 /// Tables of a workspace. A table comes after the tables that it refers to.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: [Table; 15] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
@@ -169,6 +171,29 @@ pub const TABLES: [Table; 13] = [
         updates_in_place: false,
         references: &[],
         checks: &[("customer_data", is::<Map<String, Value>>)],
+    },
+    Table {
+        name: "access_grant",
+        key: "access_grant_id",
+        order: "sequence",
+        updates_in_place: false,
+        // The identity, the devices and the spaces are not checked: they may have been deleted since.
+        references: &[],
+        checks: &[
+            ("device_ids", is::<Vec<Uuid>>),
+            ("space_ids", is::<Vec<Uuid>>),
+            ("requested_access_methods", is::<Vec<RequestedAccessMethod>>),
+            ("conditions", is::<Conditions>),
+            ("changing_times", is::<TimesChange>),
+        ],
+    },
+    Table {
+        name: "access_method",
+        key: "access_method_id",
+        order: "sequence",
+        updates_in_place: false,
+        references: &[("access_grant_id", "access_grant")],
+        checks: &[("changing_times", is::<TimesChange>)],
     },
     Table {
         name: "client_session",

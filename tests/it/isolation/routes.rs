@@ -67,6 +67,15 @@ impl Victim {
         ] {
             things.push((name, text(workspace.post(path, params).await.ok().pointer(pointer).unwrap())));
         }
+        let id_of = |name: &str| &things.iter().find(|(thing, _)| *thing == name).unwrap().1;
+        let grant = json!({
+            "user_identity_id": id_of("$identity"), "device_ids": [id_of("$device")], "space_ids": [id_of("$space")],
+            "requested_access_methods": [{ "mode": "code", "code": "975310" }],
+            "access_grant_key": "secret", "reservation_key": "secret", "name": "Secret stay",
+        });
+        let grant = workspace.post("/access_grants/create", grant).await.ok()["access_grant"].clone();
+        things.push(("$grant", text(&grant["access_grant_id"])));
+        things.push(("$method", text(&grant["access_method_ids"][0])));
         Self { workspace, things, session_token }
     }
 
@@ -97,8 +106,16 @@ impl Victim {
 /// Returns the requests to a path that name things of somebody else. A path whose response shows the things of the
 /// caller has a request without names too. Panics for a path that is not covered.
 fn requests(path: &str) -> Vec<Value> {
-    [about_access_codes, about_devices, about_credentials, about_spaces, about_user_identities, about_others]
-        .iter()
+    let all = [
+        about_access_codes,
+        about_access_grants,
+        about_devices,
+        about_credentials,
+        about_spaces,
+        about_user_identities,
+        about_others,
+    ];
+    all.iter()
         .find_map(|requests| requests(path))
         .unwrap_or_else(|| panic!("{path} is not covered: add a request that names the things of somebody else"))
 }
@@ -125,6 +142,8 @@ fn about_access_codes(path: &str) -> Option<Vec<Value>> {
             json!({ "device_id": "$device" }),
             json!({ "access_code_ids": ["$code"] }),
             json!({ "access_code_ids": ["$code"], "search": "guest" }),
+            json!({ "access_grant_id": "$grant" }),
+            json!({ "access_method_id": "$method" }),
         ],
         "/access_codes/unmanaged/list" => vec![json!({ "device_id": "$device" })],
         "/access_codes/report_device_constraints" => {
@@ -136,6 +155,60 @@ fn about_access_codes(path: &str) -> Option<Vec<Value>> {
         "/access_codes/unmanaged/update" => vec![json!({ "access_code_id": "$unmanaged", "is_managed": true })],
         "/access_codes/update" => vec![json!({ "access_code_id": "$code", "name": "stolen", "code": "2468" })],
         "/access_codes/update_multiple" => vec![json!({ "common_code_key": "staff", "name": "stolen" })],
+        _ => return None,
+    })
+}
+
+fn about_access_grants(path: &str) -> Option<Vec<Value>> {
+    let mode = json!([{ "mode": "code" }]);
+    Some(match path {
+        "/access_grants/create" => vec![
+            json!({ "user_identity": {}, "requested_access_methods": mode, "device_ids": ["$device"] }),
+            json!({ "user_identity": {}, "requested_access_methods": mode, "space_ids": ["$space"] }),
+            json!({ "user_identity": {}, "requested_access_methods": mode, "location_ids": ["$space"] }),
+            json!({ "user_identity": {}, "requested_access_methods": mode, "location": { "device_ids": ["$device"] } }),
+            json!({ "user_identity_id": "$identity", "requested_access_methods": mode, "device_ids": ["$device"] }),
+        ],
+        "/access_grants/get" | "/access_grants/delete" | "/access_grants/unmanaged/get" => {
+            vec![json!({ "access_grant_id": "$grant" })]
+        }
+        "/access_grants/list" => vec![
+            json!({}),
+            json!({ "access_grant_ids": ["$grant"] }),
+            json!({ "access_grant_key": "secret" }),
+            json!({ "reservation_key": "secret" }),
+            json!({ "device_id": "$device" }),
+            json!({ "space_id": "$space" }),
+            json!({ "user_identity_id": "$identity" }),
+            json!({ "customer_key": "owner" }),
+            json!({ "search": "Secret" }),
+        ],
+        "/access_grants/update" => {
+            vec![json!({ "access_grant_id": "$grant", "name": "stolen", "ends_at": "2027-01-01T00:00:00Z" })]
+        }
+        "/access_grants/request_access_methods" => {
+            vec![json!({ "access_grant_id": "$grant", "requested_access_methods": mode })]
+        }
+        "/access_grants/get_related" => vec![json!({ "access_grant_ids": ["$grant"] })],
+        "/access_methods/get" | "/access_methods/unmanaged/get" => vec![json!({ "access_method_id": "$method" })],
+        "/access_methods/delete" => vec![
+            json!({ "access_method_id": "$method" }),
+            json!({ "access_grant_id": "$grant" }),
+            json!({ "reservation_key": "secret" }),
+        ],
+        "/access_methods/list" => vec![
+            json!({ "access_grant_id": "$grant" }),
+            json!({ "access_grant_key": "secret" }),
+            json!({ "access_grant_id": "$grant", "device_id": "$device", "space_id": "$space" }),
+        ],
+        "/access_methods/get_related" => vec![json!({ "access_method_ids": ["$method"] })],
+        // There are no cards, encoders and cloud keys: these reject every method.
+        "/access_methods/encode" => vec![json!({ "access_method_id": "$method", "acs_encoder_id": UNKNOWN })],
+        "/access_methods/assign_card" => vec![json!({ "access_method_id": "$method", "card_number": "1" })],
+        "/access_methods/unlock_door" => vec![json!({ "access_method_id": "$method", "acs_entrance_id": UNKNOWN })],
+        "/access_grants/unmanaged/update" => vec![json!({ "access_grant_id": "$grant", "is_managed": true })],
+        "/access_grants/unmanaged/list" => vec![json!({})],
+        "/access_methods/unmanaged/list" => vec![json!({ "access_grant_id": "$grant" })],
         _ => return None,
     })
 }
@@ -288,6 +361,9 @@ fn about_others(path: &str) -> Option<Vec<Value>> {
             json!({ "since": SINCE, "space_id": "$space" }),
             json!({ "since": SINCE, "space_ids": ["$space"] }),
             json!({ "since": SINCE, "customer_key": "owner" }),
+            json!({ "since": SINCE, "access_grant_id": "$grant" }),
+            json!({ "since": SINCE, "access_method_id": "$method" }),
+            json!({ "since": SINCE, "user_identity_id": "$identity" }),
             json!({ "event_ids": ["$event"] }),
         ],
         "/webhooks/delete" | "/webhooks/get" => vec![json!({ "webhook_id": "$webhook" })],

@@ -150,3 +150,40 @@ fn unused_features_of_a_workspace_cost_its_requests_no_statement() {
         assert_eq!((count("/devices/get").await, count("/access_codes/create").await), (get, create));
     });
 }
+
+#[test]
+fn statement_count_of_an_access_grant_does_not_depend_on_the_number_of_locks() {
+    let folder = folder();
+    let watched = Watched::start(folder.path());
+    let counts = async |locks: usize| {
+        let workspace = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": locks });
+        let workspace = watched.ask(&watched.latchkey.api_key, "/_emulator/workspaces/create", workspace).await.0;
+        let api_key = workspace["api_key"].as_str().unwrap();
+        let devices = workspace["devices"].as_array().unwrap();
+        let device_ids: Vec<&Value> = devices.iter().map(|device| &device["device_id"]).collect();
+        let space = json!({ "name": "Hotel", "device_ids": device_ids[..locks / 2] });
+        let space_id = watched.ask(api_key, "/spaces/create", space).await.0["space"]["space_id"].clone();
+        let params = json!({ "user_identity": { "full_name": "Jane" }, "requested_access_methods": [{ "mode": "code" }],
+                             "device_ids": device_ids[locks / 2..], "space_ids": [space_id],
+                             "ends_at": "2026-03-05T12:00:00Z" });
+        let (created, statements) = watched.ask(api_key, "/access_grants/create", params).await;
+        assert_eq!(created["access_grant"]["errors"], json!([]));
+        let id = &created["access_grant"]["access_grant_id"];
+        let mut counts = vec![("create", statements.len())];
+        for (path, params) in [
+            ("/_emulator/clock/advance", json!({ "by": "PT1M" })),
+            ("/access_grants/get", json!({ "access_grant_id": id })),
+            ("/access_grants/get_related", json!({ "access_grant_ids": [id] })),
+            ("/access_grants/update", json!({ "access_grant_id": id, "ends_at": "2026-03-06T12:00:00Z" })),
+            ("/_emulator/clock/advance", json!({ "by": "PT1M" })),
+            ("/spaces/update", json!({ "space_id": space_id, "device_ids": [] })),
+            ("/access_grants/delete", json!({ "access_grant_id": id })),
+            ("/_emulator/clock/advance", json!({ "by": "PT1M" })),
+        ] {
+            counts.push((path, watched.ask(api_key, path, params).await.1.len()));
+        }
+        counts
+    };
+    let (two, two_hundred) = wait_for(async { (counts(2).await, counts(200).await) });
+    assert_eq!(two, two_hundred);
+}

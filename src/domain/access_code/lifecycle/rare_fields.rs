@@ -53,6 +53,9 @@ pub struct RareFields {
     /// Instant at which a backup code was pulled for this code.
     #[serde(skip_serializing_if = "is_default")]
     pub backup_pulled_at: Option<Timestamp>,
+    /// Progress towards the issuance of the access method of the code; `None`: the code belongs to no access grant.
+    #[serde(skip_serializing_if = "is_default")]
+    pub issuance: Option<Issuance>,
     /// Data of an offline code: its kind and further manufacturer data.
     #[serde(skip_serializing_if = "is_default")]
     pub offline: Option<Value>,
@@ -100,6 +103,33 @@ impl Updating {
     pub fn since(&self) -> Option<Timestamp> {
         [self.name, self.code, self.window].into_iter().flatten().min()
     }
+}
+
+/// Progress of a code towards the issuance of its access method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuance {
+    /// Creation of the code, or the last change of the times of its access grant.
+    pub since: Timestamp,
+    /// Latest report that the code is not ready for its guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported: Option<LateIssuance>,
+}
+
+impl Issuance {
+    /// Creates the progress of a code that was created or changed at this instant.
+    pub fn since(since: Timestamp) -> Self {
+        Self { since, reported: None }
+    }
+}
+
+/// Report that a code of an access method is not ready for its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LateIssuance {
+    /// Not ready shortly before the start.
+    Delayed,
+    /// Not ready at the start.
+    Failed,
 }
 
 /// Effect of a fault on an operation, in the JSON shape of the control plane.

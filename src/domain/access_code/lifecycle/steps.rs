@@ -57,7 +57,10 @@ impl CodeState {
         if let Some((operation, due)) = self.required_operation() {
             let reachable_since = if self.is_offline { Some(self.created_at) } else { lock.reachable_since };
             self.work_steps(lock, reachable_since, due).map(&mut consider);
-            self.slow_step(lock, reachable_since, operation, due).map(consider);
+            self.slow_step(lock, reachable_since, operation, due).map(&mut consider);
+        }
+        if let Some(at) = self.late_issuance_due(lock) {
+            consider((at, Step::ReportLateIssuance));
         }
         next
     }
@@ -155,6 +158,7 @@ impl CodeState {
                 }
             }
             Step::Slow => self.report_slow(at, domain_events),
+            Step::ReportLateIssuance => self.report_late_issuance(at),
             Step::Confirm => {
                 self.operation_started_at = None;
                 let Some((operation, _)) = self.required_operation() else { return };

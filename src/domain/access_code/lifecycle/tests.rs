@@ -2,6 +2,7 @@
 
 mod changes;
 mod failures;
+mod issuance;
 
 use super::*;
 use crate::clock::from_iso;

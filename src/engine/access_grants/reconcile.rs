@@ -1,0 +1,123 @@
+//! Reconciliation: the codes that should exist for grants are compared with those that exist. Missing codes are created,
+//! superfluous ones are taken off their locks.
+
+use super::lock_grants;
+use super::provision::{CodesOfGrant, Wanted};
+use super::started::Started;
+use crate::domain::access_grant::{AccessGrant, difference};
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
+use crate::error::Result;
+use crate::store::access_grants;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Reconciles the grants of spaces whose devices have changed. The devices that joined or left them must be locked.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn reconcile_spaces(mut work: UnitOfWork, space_ids: &[Uuid]) -> Result<UnitOfWork> {
+    let grant_ids = access_grants::of_spaces(&mut work.tx, work.visibility.workspace_id, space_ids).await?;
+    reconcile(work, &grant_ids).await
+}
+
+/// Reconciles the grants that cover these devices, which must be locked.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn reconcile_devices(mut work: UnitOfWork, device_ids: &[Uuid]) -> Result<UnitOfWork> {
+    work.write().await?;
+    let grant_ids = access_grants::of_devices(&mut work.tx, work.visibility.workspace_id, device_ids).await?;
+    reconcile(work, &grant_ids).await
+}
+
+/// Removes a space from its grants, before it is deleted. A grant that covers nothing else is deleted. The devices of the
+/// space must be locked.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn detach_space(mut work: UnitOfWork, space_id: Uuid) -> Result<UnitOfWork> {
+    let grant_ids = access_grants::of_spaces(&mut work.tx, work.visibility.workspace_id, &[space_id]).await?;
+    lock_grants(&mut work, &grant_ids).await?;
+    let times = (work.now, work.machine_now);
+    let events = &mut work.codes.recorder.events;
+    for locked in work.codes.grants.iter_mut().filter(|locked| grant_ids.contains(&locked.grant.access_grant_id)) {
+        locked.grant.space_ids.retain(|id| *id != space_id);
+        if locked.grant.space_ids.is_empty() && locked.grant.device_ids.is_empty() {
+            locked.request_deletion(times, events);
+        }
+    }
+    reconcile(work, &grant_ids).await
+}
+
+/// Reconciles these grants on the locks of the unit of work. Other locks are left alone: they are not locked.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Result<UnitOfWork> {
+    if grant_ids.is_empty() {
+        return Ok(work);
+    }
+    lock_grants(&mut work, grant_ids).await?;
+    let on: BTreeSet<Uuid> = work.codes.device_ids().into_iter().collect();
+    let of_request = |grant: &AccessGrant| grant_ids.contains(&grant.access_grant_id);
+    let grants: Vec<AccessGrant> =
+        work.codes.grants.iter().map(|locked| locked.grant.clone()).filter(of_request).collect();
+    let covered = access_grants::covered_devices(&mut work.tx, &grants).await?;
+    let names =
+        access_grants::identity_names(&mut work.tx, grants.iter().map(|grant| grant.user_identity_id).collect())
+            .await?;
+    for locked in work.codes.grants.iter_mut().filter(|locked| of_request(&locked.grant)) {
+        if let Some(covered) = covered.get(&locked.grant.access_grant_id) {
+            locked.forget_uncovered(&covered.device_ids);
+        }
+    }
+    let (mut superfluous, mut left, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for locked in work.codes.grants.iter().filter(|locked| of_request(&locked.grant)) {
+        let grant = &locked.grant;
+        let covered = covered.get(&grant.access_grant_id).map_or(&[][..], |covered| &covered.device_ids);
+        let difference = difference(grant, &locked.methods, covered, locked.codes());
+        superfluous.extend(&difference.superfluous);
+        left.push((grant.access_grant_id, difference.superfluous));
+        let requests = difference.missing.into_iter().map(|(request, mut device_ids)| {
+            device_ids.retain(|id| on.contains(id));
+            (request, device_ids)
+        });
+        let requests: Vec<(usize, Vec<Uuid>)> = requests.filter(|(_, device_ids)| !device_ids.is_empty()).collect();
+        if !requests.is_empty() {
+            let preferred_code = locked.methods.iter().rev().find_map(|method| method.code.clone());
+            let name = grant.name.clone().or_else(|| names.get(&grant.user_identity_id).cloned()).unwrap_or_default();
+            let codes = CodesOfGrant { name, preferred_code };
+            wanted.push(Wanted { access_grant_id: grant.access_grant_id, codes, requests });
+        }
+    }
+    for (grant_id, access_code_ids) in left {
+        if let Some(locked) = work.codes.grants.find_mut(grant_id) {
+            locked.leave_locks(&access_code_ids, work.now);
+        }
+    }
+    if !superfluous.is_empty() {
+        work = remove(work, &superfluous).await?;
+    }
+    let device_ids: BTreeSet<Uuid> =
+        wanted.iter().flat_map(|wanted| &wanted.requests).flat_map(|(_, ids)| ids.iter().copied()).collect();
+    if device_ids.is_empty() {
+        return Ok(work);
+    }
+    let mut started = Started::continue_from(work, &device_ids.into_iter().collect::<Vec<_>>()).await?;
+    lock_grants(started.work(), grant_ids).await?;
+    started.provision(wanted).await
+}
+
+/// Takes codes off their locks. Offline codes stay: they end by themselves.
+async fn remove(work: UnitOfWork, access_code_ids: &[Uuid]) -> Result<UnitOfWork> {
+    let mut work = work.continue_with(Scope::Codes(access_code_ids)).await?;
+    let now = work.now;
+    for access_code_id in access_code_ids {
+        let is_removable = work.codes.find(*access_code_id).is_some_and(|code| !code.state.is_offline);
+        if is_removable {
+            work.codes.get_mut(*access_code_id)?.state.request_deletion(now);
+        }
+    }
+    work.run(false).await?;
+    Ok(work)
+}

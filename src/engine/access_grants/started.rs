@@ -1,0 +1,147 @@
+//! Unit of work that creates codes of access grants.
+
+use super::provision::{Wanted, commands, provision_all};
+use crate::clock::Timestamp;
+use crate::compute;
+use crate::domain::access_grant::{AccessGrant, LockedGrant};
+use crate::domain::caller::Visibility;
+use crate::domain::event::event_type;
+use crate::engine::app::App;
+use crate::engine::create::CreateBatch;
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
+use crate::error::{Error, Resource, Result};
+use crate::postgres::Transaction;
+use crate::store::access_grants::{self, Filter, Listed};
+use uuid::Uuid;
+
+/// A unit of work with the locks of a grant locked. Without any lock there is nothing to read for their codes.
+pub(super) enum Started {
+    WithLocks(Box<CreateBatch>),
+    WithoutLocks(Box<UnitOfWork>),
+}
+
+impl Started {
+    /// Locks these devices. The caller must see the first `named` of them, which the request names.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] of a device that the request names.
+    pub(super) async fn begin(
+        tx: Transaction,
+        visibility: &Visibility,
+        device_ids: &[Uuid],
+        named: usize,
+    ) -> Result<Self> {
+        let everything = Visibility::all_of(visibility.workspace_id);
+        let started = if device_ids.is_empty() {
+            Self::WithoutLocks(Box::new(UnitOfWork::begin_in(tx, &everything, Scope::DevicesOnly(&[])).await?))
+        } else {
+            let commands = commands(visibility.workspace_id, device_ids);
+            Self::WithLocks(Box::new(CreateBatch::begin_in(tx, visibility.workspace_id, &commands).await?))
+        };
+        if let Self::WithLocks(batch) = &started {
+            let named = device_ids.get(..named).unwrap_or_default();
+            for device_id in named {
+                let locked = batch.work.codes.visible_device(*device_id, visibility)?;
+                locked.device.check_managed().map_err(|_| Error::NotFound(Resource::Device))?;
+            }
+        }
+        Ok(started)
+    }
+
+    /// Like [`Started::begin`], in the transaction of a unit of work that has locked these devices.
+    pub(super) async fn continue_from(work: UnitOfWork, device_ids: &[Uuid]) -> Result<Self> {
+        if device_ids.is_empty() {
+            return Ok(Self::WithoutLocks(Box::new(work)));
+        }
+        let commands = commands(work.visibility.workspace_id, device_ids);
+        Ok(Self::WithLocks(Box::new(CreateBatch::continue_from(work, &commands).await?)))
+    }
+
+    pub(super) fn work(&mut self) -> &mut UnitOfWork {
+        match self {
+            Self::WithLocks(batch) => &mut batch.work,
+            Self::WithoutLocks(work) => work,
+        }
+    }
+
+    /// Adds a new grant and records its creation.
+    pub(super) fn add(&mut self, grant: AccessGrant) {
+        let work = self.work();
+        let mut locked = LockedGrant::new(grant, work.ids.clone(), work.clock);
+        let times = (work.now, work.machine_now);
+        locked.record(event_type::ACCESS_GRANT_CREATED, times, &mut work.codes.recorder.events);
+        work.codes.grants.add(locked);
+    }
+
+    /// Returns all requested methods of a grant, each with these locks.
+    pub(super) fn requests(&mut self, grant_id: Uuid, device_ids: &[Uuid]) -> Vec<(usize, Vec<Uuid>)> {
+        let requested =
+            self.work().codes.grants.find(grant_id).map_or(0, |locked| locked.grant.requested_access_methods.len());
+        (0..requested).map(|request| (request, device_ids.to_vec())).collect()
+    }
+
+    /// Creates the codes that grants lack, and runs their first steps.
+    pub(super) async fn provision(self, wanted: Vec<Wanted>) -> Result<UnitOfWork> {
+        match self {
+            Self::WithLocks(mut batch) => {
+                let locks =
+                    wanted.iter().flat_map(|wanted| &wanted.requests).map(|(_, locks)| locks.len()).sum::<usize>();
+                compute::sized(locks > MANY_LOCKS, || provision_all(&mut batch, wanted)).await?;
+                batch.run().await?;
+                batch.write().await?;
+                Ok(batch.work)
+            }
+            Self::WithoutLocks(work) => Ok(*work),
+        }
+    }
+}
+
+/// Commits the unit of work and returns the grant as it is now.
+pub(super) async fn finish(app: &App, mut work: UnitOfWork, grant_id: Uuid) -> Result<Listed> {
+    work.write().await?;
+    let filter = Filter { access_grant_ids: Some(&[grant_id]), ..Filter::default() };
+    let found = access_grants::list_in(&mut work.tx, work.visibility.workspace_id, &filter).await?;
+    work.finish(app).await?;
+    found.into_iter().next().ok_or(Error::NotFound(Resource::AccessGrant))
+}
+
+/// Checks the times of a grant and fills in a missing start.
+pub(super) fn check_times(
+    (starts_at, ends_at): (Option<Timestamp>, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<(Timestamp, Option<Timestamp>)> {
+    let starts_at = starts_at.unwrap_or(now);
+    match ends_at {
+        Some(ends_at) if ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
+        Some(ends_at) if ends_at <= starts_at => Err(Error::invalid("ends_at", "ends_at must be after starts_at")),
+        ends_at => Ok((starts_at, ends_at)),
+    }
+}
+
+/// Maximum number of entries in `requested_access_methods`.
+const MAX_REQUESTED_METHODS: usize = 100;
+
+/// Rejects more requested methods than a grant can have.
+pub(super) fn check_count(count: usize) -> Result<()> {
+    if count <= MAX_REQUESTED_METHODS {
+        return Ok(());
+    }
+    let message = format!("An access grant has at most {MAX_REQUESTED_METHODS} requested access methods");
+    Err(Error::invalid("requested_access_methods", message))
+}
+
+/// Maximum number of locks that a grant can cover when it is created.
+const MAX_LOCKS: usize = 1000;
+
+/// Number of locks above which choosing the PINs runs through [`compute::run`].
+const MANY_LOCKS: usize = 20;
+
+/// Rejects more locks than a new grant can cover.
+pub(super) fn check_lock_count(count: usize) -> Result<()> {
+    if count <= MAX_LOCKS {
+        return Ok(());
+    }
+    Err(Error::invalid_request(format!(
+        "An access grant can cover at most {MAX_LOCKS} locks, and this one covers {count}"
+    )))
+}
