@@ -13,6 +13,7 @@ use crate::domain::device::health::BackupPool;
 use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::event::event_type;
 use crate::domain::linked::{self, PinRequest, Reservations};
+use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Resource, Result};
 use crate::ids::ordinal_after;
 use crate::store::access_codes;
@@ -131,6 +132,14 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Like [`refill`], for the locked devices that have just become reachable: the scheduler pulls backup codes of locks that
+/// it cannot reach, and these are replaced when the lock is back.
+pub(crate) async fn refill_reconnected(work: &mut UnitOfWork) -> Result<()> {
+    let now = work.now;
+    let is_back = |locked: &LockedDevice| locked.device.reachable_since == Some(now);
+    if work.codes.devices.iter().any(is_back) { refill(work).await } else { Ok(()) }
 }
 
 /// Enables or disables the pools of the locked devices. Disabling deletes the backup codes that were not pulled.

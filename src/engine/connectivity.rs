@@ -1,5 +1,6 @@
 //! Connectivity of devices: offline, hub disconnected, removed from the account, or account disconnected.
 
+use super::backup_pool;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::bolt;
 use crate::domain::caller::Visibility;
@@ -77,6 +78,7 @@ pub async fn set_account(
     let mut work = begin_with_devices(tx, visibility, &account).await?;
     set_connected(&mut work, &mut account, is_connected, None);
     accounts::update(&mut work.tx, visibility.workspace_id, account).await?;
+    backup_pool::refill_reconnected(&mut work).await?;
     work.run(false).await?;
     Ok(work)
 }

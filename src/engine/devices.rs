@@ -152,6 +152,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         // A smaller pool keeps its surplus codes until they are pulled.
         backup_pool::refill(&mut work).await?;
     }
+    backup_pool::refill_reconnected(&mut work).await?;
     // The changed properties may decide whether the lock accepts a code: retry failed codes.
     work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
     work.run(false).await?;

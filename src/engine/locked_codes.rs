@@ -22,7 +22,7 @@ use crate::store::access_grants::{self, AccessGrants};
 use crate::store::{changes, devices};
 use serde_json::Value;
 use sqlx::PgConnection;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// Access codes whose devices are locked until the transaction ends.
@@ -289,9 +289,10 @@ impl LockedCodes {
                 self.grants.update_code(code, locked);
             }
         }
-        for locked in &self.devices {
-            let times = (until(locked), self.machine_now);
-            self.grants.evaluate_in(locked.device.workspace_id, times, &mut self.recorder.events);
+        let now_in: BTreeMap<Uuid, Timestamp> =
+            self.devices.iter().map(|locked| (locked.device.workspace_id, until(locked))).collect();
+        for (workspace_id, now) in now_in {
+            self.grants.evaluate_in(workspace_id, (now, self.machine_now), &mut self.recorder.events);
         }
     }
 

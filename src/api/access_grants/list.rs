@@ -3,6 +3,7 @@
 use crate::api::body::access_grant::AccessGrantBody;
 use crate::api::edge::Call;
 use crate::api::pagination::{Page, Pagination};
+use crate::compute;
 use crate::engine::access_grants;
 use crate::error::Result;
 use crate::store::Position;
@@ -13,6 +14,9 @@ use uuid::Uuid;
 
 /// Default and maximum number of grants on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 500;
+
+/// Number of access codes from which creating a page runs through [`compute::run`].
+const LONG_PAGE: usize = 1000;
 
 #[derive(Deserialize)]
 pub(super) struct List {
@@ -64,6 +68,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let position =
         |listed: &ListedGrant| Position { created_at: listed.grant.created_at, id: listed.grant.access_grant_id };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/access_grants/list");
-    let access_grants = found.iter().map(|listed| AccessGrantBody::of(listed, now)).collect();
+    let is_long = found.iter().map(|listed| listed.codes.len()).sum::<usize>() > LONG_PAGE;
+    let bodies = || found.iter().map(|listed| AccessGrantBody::of(listed, now)).collect();
+    let access_grants = compute::sized(is_long, bodies).await;
     Ok(Listed { access_grants, pagination })
 }

@@ -10,8 +10,8 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::brands::Brand;
 use crate::domain::device::health::DeviceHealth;
 use crate::engine::app::App;
-use crate::engine::connectivity;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
+use crate::engine::{backup_pool, connectivity};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -112,6 +112,7 @@ async fn change(
         return Err(Error::SimulationNotSupported { device_type: brand.device_type, simulated });
     }
     connectivity::change(&mut work, |health| change_health(health, now));
+    backup_pool::refill_reconnected(&mut work).await?;
     work.run(false).await?;
     work.finish(app).await?;
     Ok(EmptyResult {})

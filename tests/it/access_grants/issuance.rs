@@ -142,6 +142,26 @@ fn backup_code_replaces_the_pin_of_a_method_with_one_lock() {
 }
 
 #[test]
+fn backup_pool_is_full_again_when_the_lock_is_back() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        far_stay(&workspace).await;
+        workspace.advance("PT1H").await;
+        let backups = async || {
+            let held = workspace.memory(0).await;
+            held.iter().filter(|held| held["is_backup"] == true).count()
+        };
+        let full = backups().await;
+        set_online(&workspace, 0, false).await;
+        workspace.advance_to("2026-03-11T00:00:00.000Z").await;
+        assert_eq!(backups().await, full, "the pulled code is still on the lock");
+        set_online(&workspace, 0, true).await;
+        workspace.advance("PT1S").await;
+        assert_eq!(backups().await, full + 1);
+    });
+}
+
+#[test]
 fn one_advance_gives_the_same_events_as_many() {
     run(async {
         let mut all = Vec::new();
