@@ -4,12 +4,13 @@
 //! Each request locks the workspace first, then the devices, then the grants. A transaction that only runs steps of
 //! codes locks the devices and then the grants.
 
+mod checks;
 mod create;
 pub(crate) mod delete;
 mod provision;
 pub(crate) mod reconcile;
 mod request;
-mod started;
+mod unit_of_work;
 mod update;
 
 pub(crate) use self::create::{NewAccessGrant, NewLocation, NewUser, RequestedMethod, create, create_in};
@@ -20,14 +21,12 @@ pub(crate) use self::update::{TimesAndName, update};
 use super::app::App;
 use super::unit_of_work::UnitOfWork;
 use crate::clock::{Timestamp, machine_now};
-use crate::domain::access_code::AccessCode;
-use crate::domain::access_grant::MethodCode;
 use crate::domain::caller::Visibility;
 use crate::error::{Error, Resource, Result};
 use crate::store::access_grants::{self, AccessGrants, Filter, Listed};
 use crate::store::workspaces;
 use sqlx::PgConnection;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Access grant that a request names.
@@ -58,13 +57,6 @@ pub(crate) async fn list(app: &App, workspace_id: Uuid, filter: &Filter<'_>) -> 
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     tx.commit().await?;
     Ok((found, settings.clock.now(machine_now())))
-}
-
-/// Returns the codes of a grant as its methods depend on them, by id.
-pub(crate) fn codes_of(codes: &[(AccessCode, bool)]) -> BTreeMap<Uuid, MethodCode> {
-    let of_method =
-        codes.iter().map(|(code, is_reachable)| Some((code.access_code_id, MethodCode::of(code, *is_reachable)?)));
-    of_method.flatten().collect()
 }
 
 /// Returns a grant.

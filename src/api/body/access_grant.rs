@@ -4,9 +4,8 @@ use super::access_method::{Devices, display_name};
 use crate::clock::{Timestamp, iso, to_iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_grant::{
-    AccessMethod, GrantWarning, Label, Mode, RequestedAccessMethod, WarningKind, difference, grant_label,
+    AccessMethod, GrantWarning, Label, MethodCode, Mode, RequestedAccessMethod, WarningKind, difference, grant_label,
 };
-use crate::engine::access_grants::codes_of;
 use crate::store::access_grants::Listed;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,6 +60,7 @@ impl AccessGrantBody {
     pub(crate) fn of(listed: &Listed, now: Timestamp) -> Self {
         let Listed { grant, methods, .. } = listed;
         let requested = grant.requested_access_methods.iter().enumerate();
+        let change = space_change(listed, now).filter(|_| grant.deletion_requested_at.is_none());
         Self {
             access_grant_id: grant.access_grant_id,
             workspace_id: grant.workspace_id,
@@ -79,8 +79,8 @@ impl AccessGrantBody {
             created_at: grant.created_at,
             customization_profile_id: grant.customization_profile_id,
             errors: errors(listed),
-            warnings: warnings(listed, now),
-            pending_mutations: pending_mutations(listed, now),
+            warnings: warnings(listed, change.as_ref()),
+            pending_mutations: pending_mutations(listed, change.as_ref()),
         }
     }
 }
@@ -111,12 +111,12 @@ fn errors(listed: &Listed) -> Vec<Value> {
     vec![error]
 }
 
-fn warnings(listed: &Listed, now: Timestamp) -> Vec<Value> {
+fn warnings(listed: &Listed, change: Option<&SpaceChange>) -> Vec<Value> {
     let Listed { grant, methods, .. } = listed;
     let mut warnings = Vec::new();
     if let Some(since) = grant.deletion_requested_at {
         warnings.push(warning("being_deleted", "The access grant is being deleted.", since));
-    } else if let Some(change) = space_change(listed, now) {
+    } else if let Some(change) = change {
         if change.lacks_access {
             let message = "The access grant covers more devices than it has access to.";
             warnings.push(warning("underprovisioned_access", message, change.since));
@@ -172,12 +172,10 @@ fn grant_warning(warning: &GrantWarning) -> Value {
     body
 }
 
-fn pending_mutations(listed: &Listed, now: Timestamp) -> Vec<Value> {
+fn pending_mutations(listed: &Listed, change: Option<&SpaceChange>) -> Vec<Value> {
     let Listed { grant, methods, covered, .. } = listed;
     let mut mutations = Vec::new();
-    if let Some(change) =
-        space_change(listed, now).filter(|change| change.is_pending && grant.deletion_requested_at.is_none())
-    {
+    if let Some(change) = change.filter(|change| change.is_pending) {
         let key = methods.iter().find_map(|method| method.common_code_key.as_ref());
         mutations.push(json!({
             "mutation_code": "updating_spaces",
@@ -233,7 +231,7 @@ fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
         .map(|(code, _)| code)
         .filter(|code| !is_covered.contains(&code.device_id) && !code.state.is_backup);
     let is_over = grant.ends_at.is_some_and(|ends_at| ends_at <= now);
-    let missing = difference(grant, methods, covered, &codes_of(codes)).missing;
+    let missing = difference(grant, methods, covered, &MethodCode::by_id(codes)).missing;
     let known_missing = &grant.conditions.missing_device_ids;
     let is_missing = !is_over && missing.values().flatten().any(|device_id| !known_missing.contains(device_id));
     let joined_since = joining.clone().map(|code| code.state.created_at).min();

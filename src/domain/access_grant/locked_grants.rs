@@ -4,6 +4,7 @@
 use super::{AccessGrant, AccessMethod};
 use crate::clock::WorkspaceClock;
 use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::rare_fields::LateIssuance;
 use crate::ids::Ids;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -93,10 +94,17 @@ pub(crate) enum Progress {
 }
 
 impl MethodCode {
+    /// Returns those of these codes that belong to methods and are not gone, by id. Each code comes with true if its lock
+    /// is reachable.
+    pub(crate) fn by_id(codes: &[(AccessCode, bool)]) -> BTreeMap<Uuid, Self> {
+        let of_code =
+            |(code, is_reachable): &(AccessCode, bool)| Some((code.access_code_id, Self::of(code, *is_reachable)?));
+        codes.iter().filter_map(of_code).collect()
+    }
+
     /// Returns the progress of a code on a lock that is reachable or not; `None` if the code belongs to no method, or
     /// is gone.
     pub(crate) fn of(code: &AccessCode, is_reachable: bool) -> Option<Self> {
-        use crate::domain::access_code::lifecycle::rare_fields::LateIssuance;
         let access_method_id =
             code.access_method_id.filter(|_| code.state.gone_at.is_none() && code.state.is_managed)?;
         let state = &code.state;

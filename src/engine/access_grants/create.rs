@@ -1,7 +1,8 @@
 //! Creation of access grants.
 
+use super::checks::{check_count, check_lock_count, check_times};
 use super::provision::{CodesOfGrant, Wanted};
-use super::started::{Started, check_count, check_lock_count, check_times, finish};
+use super::unit_of_work::{GrantUnitOfWork, finish};
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::access_grant::{AccessGrant, Mode, RequestedAccessMethod};
 use crate::domain::caller::Visibility;
@@ -136,7 +137,7 @@ pub(crate) async fn create_in(
     let grant_id = grant.access_grant_id;
     let codes =
         CodesOfGrant { name: grant.name.clone().unwrap_or_else(|| identity.display_name().clone()), preferred_code };
-    let mut started = Started::begin(tx, visibility, &device_ids, named_count).await?;
+    let mut started = GrantUnitOfWork::begin(tx, visibility, &device_ids, named_count).await?;
     if let Some(NewLocation { name, device_ids }) = new.location {
         let customer_key = visibility.customer_key.clone();
         let space = NewSpace { name, customer_key, device_ids, ..NewSpace::default() };

@@ -3,7 +3,7 @@
 
 use super::lock_grants;
 use super::provision::{CodesOfGrant, Wanted};
-use super::started::Started;
+use super::unit_of_work::GrantUnitOfWork;
 use crate::domain::access_grant::{AccessGrant, difference};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub(crate) async fn reconcile_devices(mut work: UnitOfWork, device_ids: &[Uuid])
     reconcile(work, &grant_ids).await
 }
 
-/// Removes a space from its grants, before it is deleted. A grant that covers nothing else is deleted. The devices of the
+/// Removes a deleted space from its grants. A grant that covers nothing else is deleted. The devices of the
 /// space must be locked.
 ///
 /// # Errors
@@ -103,7 +103,7 @@ pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Resul
     if device_ids.is_empty() {
         return Ok(work);
     }
-    let mut started = Started::continue_from(work, &device_ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut started = GrantUnitOfWork::continue_from(work, &device_ids.into_iter().collect::<Vec<_>>()).await?;
     lock_grants(started.work(), grant_ids).await?;
     started.provision(wanted).await
 }

@@ -1,8 +1,9 @@
 //! Further access methods for an existing grant.
 
+use super::checks::check_count;
 use super::create::RequestedMethod;
 use super::provision::{CodesOfGrant, Wanted};
-use super::started::{Started, check_count, finish};
+use super::unit_of_work::{GrantUnitOfWork, finish};
 use super::{GrantReference, find, lock_grants};
 use crate::domain::caller::Visibility;
 use crate::engine::app::App;
@@ -30,7 +31,7 @@ pub(crate) async fn request_methods(
     check_count(listed.grant.requested_access_methods.len() + requested.len())?;
     let everything = Visibility::all_of(visibility.workspace_id);
     let work = UnitOfWork::begin_in(tx, &everything, Scope::DevicesOnly(&listed.covered)).await?;
-    let mut started = Started::continue_from(work, &listed.covered).await?;
+    let mut started = GrantUnitOfWork::continue_from(work, &listed.covered).await?;
     let work = started.work();
     lock_grants(work, &[access_grant_id]).await?;
     let now = work.now;

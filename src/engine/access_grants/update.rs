@@ -1,7 +1,7 @@
 //! Changes of the times and the name of access grants. Rules: access grants §7.
 
+use super::checks::check_times;
 use super::reconcile::reconcile;
-use super::started::check_times;
 use super::{GrantReference, find, lock_grants};
 use crate::clock::{Timestamp, to_iso};
 use crate::domain::access_code::lifecycle::rare_fields::Issuance;

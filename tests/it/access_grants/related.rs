@@ -208,6 +208,20 @@ fn access_grant_has_a_maximum_number_of_methods_and_places() {
 }
 
 #[test]
+fn access_grant_that_needs_too_many_access_codes_creates_nothing() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(500).await;
+        let methods = vec![json!({ "mode": "code" }); 11];
+        let params =
+            json!({ "user_identity": {}, "device_ids": workspace.locks(), "requested_access_methods": methods });
+        workspace.post("/access_grants/create", params).await.error(400, "invalid_input");
+        assert_eq!(grant_events(&workspace).await, [""; 0]);
+        let identities = workspace.post("/user_identities/list", json!({})).await.ok();
+        assert_eq!(identities["user_identities"], json!([]));
+    });
+}
+
+#[test]
 fn access_grant_gives_one_wish_once_on_a_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;

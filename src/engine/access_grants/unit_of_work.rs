@@ -1,7 +1,7 @@
 //! Unit of work that creates codes of access grants.
 
+use super::checks::check_code_count;
 use super::provision::{Wanted, commands, provision_all};
-use crate::clock::Timestamp;
 use crate::compute;
 use crate::domain::access_grant::{AccessGrant, LockedGrant};
 use crate::domain::caller::Visibility;
@@ -14,13 +14,16 @@ use crate::postgres::Transaction;
 use crate::store::access_grants::{self, Filter, Listed};
 use uuid::Uuid;
 
+/// Number of locks above which choosing the PINs runs through [`compute::run`].
+const MANY_LOCKS: usize = 20;
+
 /// A unit of work with the locks of a grant locked. Without any lock there is nothing to read for their codes.
-pub(super) enum Started {
+pub(super) enum GrantUnitOfWork {
     WithLocks(Box<CreateBatch>),
     WithoutLocks(Box<UnitOfWork>),
 }
 
-impl Started {
+impl GrantUnitOfWork {
     /// Locks these devices. The caller must see the first `named` of them, which the request names.
     ///
     /// # Errors
@@ -48,7 +51,7 @@ impl Started {
         Ok(started)
     }
 
-    /// Like [`Started::begin`], in the transaction of a unit of work that has locked these devices.
+    /// Like [`GrantUnitOfWork::begin`], in the transaction of a unit of work that has locked these devices.
     pub(super) async fn continue_from(work: UnitOfWork, device_ids: &[Uuid]) -> Result<Self> {
         if device_ids.is_empty() {
             return Ok(Self::WithoutLocks(Box::new(work)));
@@ -81,11 +84,15 @@ impl Started {
     }
 
     /// Creates the codes that grants lack, and runs their first steps.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if these are too many codes.
     pub(super) async fn provision(self, wanted: Vec<Wanted>) -> Result<UnitOfWork> {
         match self {
             Self::WithLocks(mut batch) => {
                 let locks =
                     wanted.iter().flat_map(|wanted| &wanted.requests).map(|(_, locks)| locks.len()).sum::<usize>();
+                check_code_count(locks)?;
                 compute::sized(locks > MANY_LOCKS, || provision_all(&mut batch, wanted)).await?;
                 batch.run().await?;
                 batch.write().await?;
@@ -103,45 +110,4 @@ pub(super) async fn finish(app: &App, mut work: UnitOfWork, grant_id: Uuid) -> R
     let found = access_grants::list_in(&mut work.tx, work.visibility.workspace_id, &filter).await?;
     work.finish(app).await?;
     found.into_iter().next().ok_or(Error::NotFound(Resource::AccessGrant))
-}
-
-/// Checks the times of a grant and fills in a missing start.
-pub(super) fn check_times(
-    (starts_at, ends_at): (Option<Timestamp>, Option<Timestamp>),
-    now: Timestamp,
-) -> Result<(Timestamp, Option<Timestamp>)> {
-    let starts_at = starts_at.unwrap_or(now);
-    match ends_at {
-        Some(ends_at) if ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
-        Some(ends_at) if ends_at <= starts_at => Err(Error::invalid("ends_at", "ends_at must be after starts_at")),
-        ends_at => Ok((starts_at, ends_at)),
-    }
-}
-
-/// Maximum number of entries in `requested_access_methods`.
-const MAX_REQUESTED_METHODS: usize = 100;
-
-/// Rejects more requested methods than a grant can have.
-pub(super) fn check_count(count: usize) -> Result<()> {
-    if count <= MAX_REQUESTED_METHODS {
-        return Ok(());
-    }
-    let message = format!("An access grant has at most {MAX_REQUESTED_METHODS} requested access methods");
-    Err(Error::invalid("requested_access_methods", message))
-}
-
-/// Maximum number of locks that a grant can cover when it is created.
-const MAX_LOCKS: usize = 1000;
-
-/// Number of locks above which choosing the PINs runs through [`compute::run`].
-const MANY_LOCKS: usize = 20;
-
-/// Rejects more locks than a new grant can cover.
-pub(super) fn check_lock_count(count: usize) -> Result<()> {
-    if count <= MAX_LOCKS {
-        return Ok(());
-    }
-    Err(Error::invalid_request(format!(
-        "An access grant can cover at most {MAX_LOCKS} locks, and this one covers {count}"
-    )))
 }
