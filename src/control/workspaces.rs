@@ -9,10 +9,10 @@ use crate::config::Settings;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
 use crate::engine::device_specs::LockSpec;
-use crate::engine::workspaces::{Owner, WorkspaceParams, create as create_workspace};
-use crate::error::{Error, Resource, Result};
+use crate::engine::workspaces::{Owner, SettingsUpdate, WorkspaceParams, create as create_workspace, update_settings};
+use crate::error::{Error, Result};
 use crate::http::params::{duration, instant};
-use crate::store::workspaces::{self, WorkspaceUpdate};
+use crate::store::workspaces;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub(crate) struct Create {
     programming: Option<Programming>,
     keep_expired_access_codes: Option<bool>,
     #[serde(flatten)]
-    settings: WorkspaceUpdate,
+    settings: ChangeableSettings,
     locks: Option<Locks>,
 }
 
@@ -92,6 +92,7 @@ impl Create {
             Value::String(seed) => seed,
             number => number.to_string(),
         });
+        let (settings, of_server) = (self.settings.read()?, WorkspaceParams::of_server(config));
         Ok(WorkspaceParams {
             name: self.name,
             seed,
@@ -102,12 +103,11 @@ impl Create {
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
             programming: self.programming.map_or(Ok(config.programming.0), |programming| programming.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
-            same_code: SameCode::of(
-                self.settings.allow_same_code_in_disjoint_windows.unwrap_or(config.allow_same_code_in_disjoint_windows),
-            ),
-            refuse_begun_windows: self.settings.refuse_begun_windows.unwrap_or(config.refuse_begun_windows),
+            same_code: settings.same_code.unwrap_or(of_server.same_code),
+            refuse_begun_windows: settings.refuse_begun_windows.unwrap_or(of_server.refuse_begun_windows),
+            late_issuance: settings.late_issuance(of_server.late_issuance),
             locks,
-            ..WorkspaceParams::of_server(config)
+            ..of_server
         })
     }
 }
@@ -190,6 +190,40 @@ pub(super) async fn list(call: Control<NoParameters>) -> Result<Listed> {
     Ok(Listed { workspaces: workspaces.collect::<Result<_>>()? })
 }
 
+/// Settings that can be changed later, for cases in which the behaviour of Seam is uncertain, or is tested with other
+/// times.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ChangeableSettings {
+    /// True if managed codes on one lock may have the same PIN while they are not on the lock at the same time.
+    allow_same_code_in_disjoint_windows: Option<bool>,
+    /// True if time frames that have begun are rejected on locks that accept no start in the past.
+    refuse_begun_windows: Option<bool>,
+    /// Durations.
+    late_issuance_lead: Option<String>,
+    late_issuance_grace: Option<String>,
+}
+
+impl ChangeableSettings {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// An invalid duration.
+    fn read(&self) -> Result<SettingsUpdate> {
+        let read = |name, text: &Option<String>| text.as_deref().map(|text| duration(name, text)).transpose();
+        Ok(SettingsUpdate {
+            same_code: self.allow_same_code_in_disjoint_windows.map(SameCode::of),
+            refuse_begun_windows: self.refuse_begun_windows,
+            late_issuance_lead: read("late_issuance_lead", &self.late_issuance_lead)?,
+            late_issuance_grace: read("late_issuance_grace", &self.late_issuance_grace)?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.allow_same_code_in_disjoint_windows.or(self.refuse_begun_windows).is_none()
+            && self.late_issuance_lead.as_ref().or(self.late_issuance_grace.as_ref()).is_none()
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct Updated {
     settings: SettingsBody,
@@ -199,20 +233,24 @@ pub(super) struct Updated {
 struct SettingsBody {
     allow_same_code_in_disjoint_windows: bool,
     refuse_begun_windows: bool,
+    late_issuance_lead: String,
+    late_issuance_grace: String,
 }
 
-pub(super) async fn update(call: Control<WorkspaceUpdate>) -> Result<Updated> {
-    let params = call.input;
-    if params.allow_same_code_in_disjoint_windows.or(params.refuse_begun_windows).is_none() {
-        let message = "Give allow_same_code_in_disjoint_windows or refuse_begun_windows";
+pub(super) async fn update(call: Control<ChangeableSettings>) -> Result<Updated> {
+    if call.input.is_empty() {
+        let message = "Give allow_same_code_in_disjoint_windows, refuse_begun_windows, late_issuance_lead or \
+                       late_issuance_grace";
         return Err(Error::invalid_request(message));
     }
+    let update = call.input.read()?;
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = call.app.pool.begin(workspace_id).await?;
-    let updated = workspaces::update_settings(&mut tx, workspace_id, params)
-        .await?
-        .ok_or(Error::NotFound(Resource::Workspace))?;
-    tx.commit().await?;
-    let (allow_same_code_in_disjoint_windows, refuse_begun_windows) = updated;
-    Ok(Updated { settings: SettingsBody { allow_same_code_in_disjoint_windows, refuse_begun_windows } })
+    let settings = update_settings(&call.app, workspace_id, update).await?;
+    let settings = SettingsBody {
+        allow_same_code_in_disjoint_windows: settings.same_code == SameCode::InDisjointWindows,
+        refuse_begun_windows: settings.refuse_begun_windows,
+        late_issuance_lead: settings.late_issuance.lead.to_string(),
+        late_issuance_grace: settings.late_issuance.grace.to_string(),
+    };
+    Ok(Updated { settings })
 }

@@ -90,6 +90,11 @@ impl AccessGrant {
         self.deletion_requested_at.is_none() && self.ends_at.is_none_or(|ends_at| now < ends_at)
     }
 
+    /// Returns true if the grant gives access only within these times.
+    pub(crate) fn is_within(&self, times: Window) -> bool {
+        times.starts_at <= self.starts_at && self.ends_at.is_some_and(|ends_at| ends_at <= times.ends_at)
+    }
+
     /// Returns the time frame of the codes; `None`: ongoing codes.
     pub(crate) fn window(&self) -> Option<Window> {
         let starts_at = self.starts_at;

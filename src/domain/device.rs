@@ -327,6 +327,7 @@ impl Device {
             slow_after: settings.slow_after,
             keeps_expired: settings.keeps_expired,
             past_start_lead: self.past_start_lead(),
+            late_issuance: settings.late_issuance,
         }
     }
 

@@ -6,7 +6,7 @@ use super::connected_account::AccountFields;
 use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
-use super::workspace::{SameCode, Workspace, WorkspaceSettings};
+use super::workspace::{LateIssuanceLimits, SameCode, Workspace, WorkspaceSettings};
 use crate::clock::{Timestamp, WorkspaceClock, from_iso};
 use crate::ids::Ids;
 use chrono::TimeDelta;
@@ -78,6 +78,7 @@ pub(crate) fn settings() -> WorkspaceSettings {
         rate_limits: None,
         same_code: SameCode::Never,
         refuse_begun_windows: false,
+        late_issuance: LateIssuanceLimits::USUAL,
     }
 }
 

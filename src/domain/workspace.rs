@@ -57,6 +57,22 @@ pub struct WorkspaceSettings {
     /// True if a time frame that has begun is rejected on locks that accept no start in the past. Otherwise the lock
     /// receives a later start.
     pub refuse_begun_windows: bool,
+    /// Times after which a code of an access grant is late.
+    pub late_issuance: LateIssuanceLimits,
+}
+
+/// Times after which a code of an access grant is late: its method is reported, and its lock takes a backup code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateIssuanceLimits {
+    /// A code that is not ready this long before its start is late.
+    pub lead: TimeDelta,
+    /// Time that a code has in any case to become ready.
+    pub grace: TimeDelta,
+}
+
+impl LateIssuanceLimits {
+    /// Limits of Seam (access grants §6.1).
+    pub const USUAL: Self = Self { lead: TimeDelta::hours(36), grace: TimeDelta::minutes(5) };
 }
 
 /// Rule for managed codes with the same PIN on one lock: the period in which a code takes its PIN.

@@ -11,7 +11,7 @@ use crate::domain::connected_account::AccountFields;
 use crate::domain::device::Device;
 use crate::domain::device::brands;
 use crate::domain::event::{NewEvent, event_type};
-use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
+use crate::domain::workspace::{LateIssuanceLimits, SameCode, Workspace, WorkspaceSettings};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
@@ -50,6 +50,8 @@ pub(crate) struct WorkspaceParams {
     pub(crate) same_code: SameCode,
     /// True to reject a time frame that has already begun, if the lock accepts no start in the past.
     pub(crate) refuse_begun_windows: bool,
+    /// Times after which a code of an access grant is late.
+    pub(crate) late_issuance: LateIssuanceLimits,
     /// Accounts that are specified explicitly.
     pub(crate) accounts: Vec<AccountSpec>,
     /// Devices, in the order of creation.
@@ -73,6 +75,7 @@ impl WorkspaceParams {
             keeps_expired: config.keep_expired_access_codes,
             same_code: SameCode::of(config.allow_same_code_in_disjoint_windows),
             refuse_begun_windows: config.refuse_begun_windows,
+            late_issuance: LateIssuanceLimits::USUAL,
             accounts: Vec::new(),
             locks: Vec::new(),
         }
@@ -185,6 +188,7 @@ pub(crate) async fn create_in(
         rate_limits: None,
         same_code: params.same_code,
         refuse_begun_windows: params.refuse_begun_windows,
+        late_issuance: params.late_issuance,
     };
     let created_at = settings.clock.now(machine_now);
     let new = NewWorkspace {
@@ -229,6 +233,47 @@ pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, duration: Opt
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())
+}
+
+/// Changes of the settings of a workspace; `None` keeps a setting.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SettingsUpdate {
+    pub(crate) same_code: Option<SameCode>,
+    pub(crate) refuse_begun_windows: Option<bool>,
+    pub(crate) late_issuance_lead: Option<TimeDelta>,
+    pub(crate) late_issuance_grace: Option<TimeDelta>,
+}
+
+impl SettingsUpdate {
+    /// Returns the times after which a code is late, with these changes.
+    pub(crate) fn late_issuance(&self, before: LateIssuanceLimits) -> LateIssuanceLimits {
+        LateIssuanceLimits {
+            lead: self.late_issuance_lead.unwrap_or(before.lead),
+            grace: self.late_issuance_grace.unwrap_or(before.grace),
+        }
+    }
+}
+
+/// Changes the settings of a workspace, and returns all of them. Codes that are late by the new settings are reported
+/// now.
+///
+/// # Errors
+/// [`Error::NotFound`] of the workspace.
+pub(crate) async fn update_settings(
+    app: &App,
+    workspace_id: Uuid,
+    update: SettingsUpdate,
+) -> Result<WorkspaceSettings> {
+    let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Workspace).await?;
+    let (_, mut settings) = workspaces::settings(&mut work.tx, workspace_id).await?;
+    settings.same_code = update.same_code.unwrap_or(settings.same_code);
+    settings.refuse_begun_windows = update.refuse_begun_windows.unwrap_or(settings.refuse_begun_windows);
+    settings.late_issuance = update.late_issuance(settings.late_issuance);
+    workspaces::update_settings(&mut work.tx, workspace_id, &settings).await?;
+    work.codes.devices.iter_mut().for_each(|locked| locked.settings.late_issuance = settings.late_issuance);
+    work.run(false).await?;
+    work.finish(app).await?;
+    Ok(settings)
 }
 
 /// Returns the seed for a workspace that has none of its own; `None` if the server has no seed. The seed is derived

@@ -9,12 +9,11 @@ pub(crate) use self::lookup::{
 use super::{persons, webhook_deliveries};
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
-use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
+use crate::domain::workspace::{LateIssuanceLimits, SameCode, Workspace, WorkspaceSettings};
 use crate::error::{Error, Resource, Result};
 use crate::ids::Ids;
 use crate::postgres::Pool;
 use chrono::TimeDelta;
-use serde::Deserialize;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder};
 use std::collections::{HashMap, HashSet};
@@ -48,8 +47,9 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
                                 clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
                                 keeps_expired, allow_same_code_in_disjoint_windows, refuse_begun_windows, person_id,
-                                connect_partner_name, connect_webview_customization, organization_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+                                connect_partner_name, connect_webview_customization, organization_id,
+                                late_issuance_lead_ms, late_issuance_grace_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
         new.workspace.workspace_id,
         new.workspace.name,
         new.workspace.is_sandbox,
@@ -70,6 +70,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         new.workspace.connect_partner_name,
         Json(&new.workspace.connect_webview_customization) as _,
         new.workspace.organization_id,
+        new.settings.late_issuance.lead.num_milliseconds(),
+        new.settings.late_issuance.grace.num_milliseconds(),
     )
     .execute(&mut *tx)
     .await
@@ -112,6 +114,8 @@ pub struct WorkspaceSettingsRow {
     rate_limits: Option<Json<RateLimits>>,
     allow_same_code_in_disjoint_windows: bool,
     refuse_begun_windows: bool,
+    late_issuance_lead_ms: i64,
+    late_issuance_grace_ms: i64,
 }
 
 impl WorkspaceSettingsRow {
@@ -122,7 +126,7 @@ impl WorkspaceSettingsRow {
     /// Columns of a workspace, with the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
         w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.has_webhooks, w.rate_limits,
-        w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
+        w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows, w.late_issuance_lead_ms, w.late_issuance_grace_ms";
 }
 
 impl TryFrom<WorkspaceSettingsRow> for (Ids, WorkspaceSettings) {
@@ -145,6 +149,10 @@ impl TryFrom<WorkspaceSettingsRow> for (Ids, WorkspaceSettings) {
             rate_limits: row.rate_limits.map(|limits| limits.0),
             same_code: SameCode::of(row.allow_same_code_in_disjoint_windows),
             refuse_begun_windows: row.refuse_begun_windows,
+            late_issuance: LateIssuanceLimits {
+                lead: TimeDelta::milliseconds(row.late_issuance_lead_ms),
+                grace: TimeDelta::milliseconds(row.late_issuance_grace_ms),
+            },
         };
         Ok((Ids::of(row.seed.as_deref()), settings))
     }
@@ -235,35 +243,27 @@ pub(crate) async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is
     Ok(done.rows_affected() > 0)
 }
 
-/// Changes of settings for cases in which the behaviour of Seam is uncertain; `None` keeps a setting.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(crate) struct WorkspaceUpdate {
-    /// True if managed codes on one lock may have the same PIN while they are not on the lock at the same time.
-    pub allow_same_code_in_disjoint_windows: Option<bool>,
-    /// True if time frames that have begun are rejected on locks that accept no start in the past.
-    pub refuse_begun_windows: Option<bool>,
-}
-
-/// Changes settings of a workspace. Returns both settings after the change, in the order of the fields of
-/// [`WorkspaceUpdate`]; `None` if the workspace does not exist.
+/// Changes the settings of a workspace that the parameters of `/_emulator/workspaces/update` name. If the late issuance
+/// changes, the workspace and all its devices must be locked.
 pub(crate) async fn update_settings(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    settings: WorkspaceUpdate,
-) -> Result<Option<(bool, bool)>> {
-    let row = sqlx::query_as(
+    settings: &WorkspaceSettings,
+) -> Result<()> {
+    sqlx::query!(
         "update workspace
-         set allow_same_code_in_disjoint_windows = coalesce($2, allow_same_code_in_disjoint_windows),
-             refuse_begun_windows = coalesce($3, refuse_begun_windows)
-         where workspace_id = $1
-         returning allow_same_code_in_disjoint_windows, refuse_begun_windows",
+         set allow_same_code_in_disjoint_windows = $2, refuse_begun_windows = $3, late_issuance_lead_ms = $4,
+             late_issuance_grace_ms = $5
+         where workspace_id = $1",
+        workspace_id,
+        settings.same_code == SameCode::InDisjointWindows,
+        settings.refuse_begun_windows,
+        settings.late_issuance.lead.num_milliseconds(),
+        settings.late_issuance.grace.num_milliseconds(),
     )
-    .bind(workspace_id)
-    .bind(settings.allow_same_code_in_disjoint_windows)
-    .bind(settings.refuse_begun_windows)
-    .fetch_optional(tx)
+    .execute(tx)
     .await?;
-    Ok(row)
+    Ok(())
 }
 
 /// Deletes a workspace with all its data.

@@ -48,7 +48,7 @@ impl Devices {
             let Some(method_code) = MethodCode::of(code, *is_reachable) else { continue };
             let set = match method_code.progress {
                 Progress::Ready => &mut devices.done,
-                Progress::Pending => &mut devices.pending,
+                Progress::Pending | Progress::WithoutPlace => &mut devices.pending,
                 Progress::Over => &mut devices.removing,
             };
             set.insert(code.device_id);

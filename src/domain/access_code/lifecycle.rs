@@ -29,8 +29,10 @@ pub(crate) use self::rare_fields::{FaultOutcome, RareFields};
 pub(crate) use self::steps::is_start_in_past;
 
 use crate::clock::Timestamp;
+use crate::domain::workspace::LateIssuanceLimits;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Native scheduling: a code is programmed this long before its start. The lock itself keeps it inactive until then.
@@ -40,7 +42,7 @@ pub(crate) const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 pub(crate) const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 
 /// Time frame of a code; `starts_at` lies before `ends_at`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// First instant at which the code opens the door.
     pub starts_at: Timestamp,
@@ -139,6 +141,8 @@ pub struct Lock {
     /// For a lock that rejects schedules that start in the past: such a start is replaced by the current instant plus
     /// this lead. `None`: the lock accepts any start.
     pub past_start_lead: Option<TimeDelta>,
+    /// Times after which a code of an access grant is late.
+    pub late_issuance: LateIssuanceLimits,
 }
 
 /// State of one code, from which its status, pending mutations and next step are derived.

@@ -28,7 +28,10 @@ pub(crate) fn difference(
     for (access_code_id, code) in codes.iter().filter(|(_, code)| code.progress != Progress::Over) {
         let Some(method) = of_id.get(&code.access_method_id) else { continue };
         if is_covered.contains(&code.device_id) && method.deletion_requested_at.is_none() {
-            present.insert((method.request, code.device_id));
+            // An offline code cannot be changed: a code with later times takes its place, and it ends by itself.
+            if code.computed_for.is_none_or(|times| grant.is_within(times)) {
+                present.insert((method.request, code.device_id));
+            }
         } else {
             difference.superfluous.push(*access_code_id);
         }

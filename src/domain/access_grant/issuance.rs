@@ -2,7 +2,7 @@
 //! codes are ready for the guest, and it is gone with the last of its codes after its deletion.
 
 use super::locked_grants::{LockedGrant, LockedGrants};
-use super::{AccessMethod, MethodCode};
+use super::{AccessMethod, MethodCode, Progress};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::event::{NewEvent, event_type};
@@ -31,7 +31,12 @@ impl LockedGrants {
     pub(crate) fn update_code(&mut self, code: &AccessCode, locked: &LockedDevice) {
         let Some(access_method_id) = code.access_method_id else { return };
         let Some(grant) = self.of_method_mut(access_method_id) else { return };
-        grant.update_code(code.access_code_id, MethodCode::of(code, locked.device.reachable_since.is_some()));
+        let method_code = MethodCode::of(code, locked.device.reachable_since.is_some());
+        let opens_lock = code.state.held.is_some() || code.state.rare_fields.backup_pulled_at.is_some();
+        if opens_lock && method_code.is_some_and(|code| code.progress != Progress::Over) {
+            grant.has_access_to(code.device_id);
+        }
+        grant.update_code(code.access_code_id, method_code);
         if let Some(known) = code.known_code().filter(|_| !code.state.is_backup)
             && let Some(method) = grant.method_mut(access_method_id)
             && method.code.is_none()
@@ -68,7 +73,7 @@ impl LockedGrants {
         let Some(grant) = self.of_method_mut(original_id) else { return };
         let counts = grant.counts(original_id);
         let pin = Some(backup.state.requested.code.clone());
-        let method_id = if counts.pending + counts.ready > 1 {
+        let method_id = if counts.live() > 1 {
             let ordinal = grant.grant.next_child();
             let new_id = grant.ids.id("access_method", grant.grant.access_grant_id, ordinal, machine_now);
             let request = grant.method_mut(original_id).map_or(0, |method| method.request);
@@ -113,12 +118,11 @@ impl LockedGrant {
         let (at, counts) = (times.0, self.counts(access_method_id));
         let is_over = self.grant.ends_at.is_some_and(|ends_at| ends_at <= at);
         let Some(method) = self.method_mut(access_method_id) else { return };
-        let live = counts.pending + counts.ready;
         if method.deletion_requested_at.is_some() {
-            if live + counts.over == 0 {
+            if counts.live() + counts.over == 0 {
                 self.remove(access_method_id, times, events);
             }
-        } else if live == 0 {
+        } else if counts.live() == 0 {
             // The grant is over, or all locks were lost.
             let was_issued = method.issued_at.take().is_some();
             if is_over || counts.over == 0 {
@@ -133,7 +137,7 @@ impl LockedGrant {
                 method.issued_at = None;
                 self.record_of_method(access_method_id, event_type::ACCESS_METHOD_REVOKED, times, events);
             }
-        } else if counts.pending == 0 && method.code.is_some() {
+        } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() {
             self.issue(access_method_id, times, events);
         } else if method.was_issued && method.changing_times.is_none() {
             // A change at the lock is being reverted: the guest had the code before.
@@ -146,10 +150,10 @@ impl LockedGrant {
             method.delayed_at = Some(at);
             self.record_of_method(access_method_id, event_type::ACCESS_METHOD_DELAY_IN_ISSUING, times, events);
         }
+        self.report_access_to_all_doors(times, events);
     }
 
-    /// Marks a method as issued. If it is the last method of the grant to be issued for the first time, the guest has
-    /// access to all doors.
+    /// Marks a method as issued.
     fn issue(&mut self, access_method_id: Uuid, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
         let at = times.0;
         let Some(method) = self.method_mut(access_method_id) else { return };
@@ -160,11 +164,17 @@ impl LockedGrant {
         (method.delayed_at, method.failed_at, method.changing_times) = (None, None, None);
         self.record_of_method(access_method_id, event_type, times, events);
         self.end_change_of_times();
+    }
+
+    /// Records that the guest has access to all doors, as soon as all methods are issued for the first time.
+    fn report_access_to_all_doors(&mut self, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
         if self.grant.granted_at.is_none()
+            && self.grant.deletion_requested_at.is_none()
+            && !self.methods.is_empty()
             && self.grant.conditions.not_created_since.is_none()
             && self.methods.iter().all(|method| method.issued_at.is_some())
         {
-            self.grant.granted_at = Some(at);
+            self.grant.granted_at = Some(times.0);
             self.record(event_type::ACCESS_GRANT_ACCESS_GRANTED_TO_ALL_DOORS, times, events);
         }
     }
@@ -181,12 +191,48 @@ impl LockedGrant {
 
     /// Forgets what went wrong on locks that the grant does not cover any more.
     pub(crate) fn forget_uncovered(&mut self, covered: &[Uuid]) {
-        let conditions = &mut self.grant.conditions;
-        let had_missing = !conditions.missing_device_ids.is_empty();
-        conditions.retain_covered(covered);
-        if had_missing && conditions.missing_device_ids.is_empty() && !self.methods.is_empty() {
-            conditions.not_created_since = None;
+        self.grant.conditions.retain_covered(covered);
+        self.end_failure_to_create();
+    }
+
+    /// Takes note that a lock that was reported as missing has its code.
+    fn has_access_to(&mut self, device_id: Uuid) {
+        let missing = &mut self.grant.conditions.missing_device_ids;
+        if let Some(index) = missing.iter().position(|id| *id == device_id) {
+            missing.remove(index);
+            self.end_failure_to_create();
         }
+    }
+
+    /// Shows the result of a creation of codes: an error while a lock or a requested method lacks its code. With
+    /// `is_new`, for a new reason, there is an event.
+    pub(crate) fn report_creation(&mut self, is_new: bool, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
+        if self.end_failure_to_create() {
+            return;
+        }
+        let conditions = &mut self.grant.conditions;
+        conditions.not_created_since.get_or_insert(times.0);
+        if !is_new {
+            return;
+        }
+        let mut payload = json!({ "error_message": "Some of the requested access methods could not be created." });
+        if !conditions.missing_device_ids.is_empty() {
+            payload["missing_device_ids"] = json!(conditions.missing_device_ids);
+        }
+        self.record_with(event_type::ACCESS_GRANT_COULD_NOT_CREATE, payload, times, events);
+    }
+
+    /// Clears the error that methods could not be created, if no lock is missing and each requested method was created.
+    /// Returns false if the error remains.
+    fn end_failure_to_create(&mut self) -> bool {
+        let entries = self.grant.requested_access_methods.iter().enumerate().filter(|(_, entry)| !entry.is_deleted);
+        let mut entries = entries.map(|(request, _)| request);
+        let is_created = |request| self.methods.iter().any(|method| method.request == request);
+        let is_complete = self.grant.conditions.missing_device_ids.is_empty() && entries.all(is_created);
+        if is_complete {
+            self.grant.conditions.not_created_since = None;
+        }
+        is_complete
     }
 
     /// Marks methods for a single lock as being deleted if all their codes are among these, which are taken off their

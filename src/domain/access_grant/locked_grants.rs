@@ -4,6 +4,7 @@
 use super::{AccessGrant, AccessMethod};
 use crate::clock::WorkspaceClock;
 use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::Window;
 use crate::domain::access_code::lifecycle::rare_fields::LateIssuance;
 use crate::ids::Ids;
 use std::collections::{BTreeMap, HashMap};
@@ -42,6 +43,7 @@ pub(crate) struct LockedGrant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub pending: usize,
+    pub without_place: usize,
     pub ready: usize,
     pub over: usize,
     pub disturbed: usize,
@@ -50,6 +52,11 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Returns the number of codes that were neither deleted nor have ended.
+    pub(super) fn live(self) -> usize {
+        self.pending + self.without_place + self.ready
+    }
+
     fn change(&mut self, code: MethodCode, is_added: bool) {
         let change = |count: &mut usize, applies: bool| {
             if applies {
@@ -57,6 +64,7 @@ impl Counts {
             }
         };
         change(&mut self.pending, code.progress == Progress::Pending);
+        change(&mut self.without_place, code.progress == Progress::WithoutPlace);
         change(&mut self.ready, code.progress == Progress::Ready);
         change(&mut self.over, code.progress == Progress::Over);
         let is_over = code.progress == Progress::Over;
@@ -72,6 +80,8 @@ pub(crate) struct MethodCode {
     pub access_method_id: Uuid,
     pub device_id: Uuid,
     pub progress: Progress,
+    /// Times for which an offline code was computed; `None` for all other codes.
+    pub computed_for: Option<Window>,
     /// True while a change that somebody made at the lock is being reverted.
     pub is_disturbed: bool,
     /// True if the code is reported as late for the issuance.
@@ -85,6 +95,9 @@ pub(crate) struct MethodCode {
 pub(crate) enum Progress {
     /// The code is being made or changed.
     Pending,
+    /// The lock was full when the code was created, and the code waits for a place. It does not delay the issuance of
+    /// its method, because the grant reports the lock.
+    WithoutPlace,
     /// The guest can rely on the code: see [`CodeState::is_ready_to_issue`].
     ///
     /// [`CodeState::is_ready_to_issue`]: crate::domain::access_code::lifecycle::CodeState::is_ready_to_issue
@@ -120,6 +133,7 @@ impl MethodCode {
             access_method_id,
             device_id: code.device_id,
             progress,
+            computed_for: state.rare_fields.issuance.and_then(|issuance| issuance.computed_for),
             is_disturbed: state.rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured),
             is_late: reported.is_some(),
             has_failed: reported == Some(LateIssuance::Failed),
@@ -204,8 +218,7 @@ impl LockedGrant {
 
     /// Returns true if a code of this method exists that was neither deleted nor has ended.
     pub(crate) fn has_codes(&self, access_method_id: Uuid) -> bool {
-        let counts = self.counts(access_method_id);
-        counts.pending + counts.ready > 0
+        self.counts(access_method_id).live() > 0
     }
 
     pub(super) fn counts(&self, access_method_id: Uuid) -> Counts {
@@ -214,6 +227,11 @@ impl LockedGrant {
 
     /// Takes over the present state of a code.
     pub(crate) fn update_code(&mut self, access_code_id: Uuid, code: Option<MethodCode>) {
+        let is_missing = |device_id| self.grant.conditions.missing_device_ids.contains(&device_id);
+        let code = code.map(|code| match code.progress {
+            Progress::Pending if is_missing(code.device_id) => MethodCode { progress: Progress::WithoutPlace, ..code },
+            _ => code,
+        });
         let before = match code {
             Some(code) => self.codes.insert(access_code_id, code),
             None => self.codes.remove(&access_code_id),

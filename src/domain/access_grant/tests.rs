@@ -52,6 +52,7 @@ fn code(access_method_id: Uuid, door: usize, progress: Progress) -> MethodCode {
         access_method_id,
         device_id: DOORS[door],
         progress,
+        computed_for: None,
         is_disturbed: false,
         is_late: false,
         has_failed: false,
@@ -85,7 +86,11 @@ fn check_difference(
 
 #[test]
 fn difference_of_one_request_follows_the_table() {
-    use Progress::{Over, Pending, Ready};
+    use Progress::{Over, Pending, Ready, WithoutPlace};
+    let computed = |from, to| {
+        let times = Window { starts_at: at(from), ends_at: at(to) };
+        MethodCode { computed_for: Some(times), ..code(METHOD, 0, Ready) }
+    };
     let own = |door, progress| code(METHOD, door, progress);
     let split = code(SPLIT, 1, Ready);
     let nothing = || (vec![], vec![]);
@@ -103,6 +108,11 @@ fn difference_of_one_request_follows_the_table() {
         ("its code is over already",          vec![0], vec![own(0, Ready), own(1, Over)], nothing()),
         ("one joined, one left",              vec![0, 2], vec![own(0, Ready), own(1, Ready)], (vec![(0, vec![2])], vec![1])),
         ("covers nothing",                    vec![], vec![own(0, Ready)], (vec![], vec![0])),
+        ("no place on the lock yet",          vec![0], vec![own(0, WithoutPlace)], nothing()),
+        ("an offline code for these times",   vec![0], vec![computed(10, 20)], nothing()),
+        ("an offline code for more",          vec![0], vec![computed(9, 21)], nothing()),
+        ("an offline code ends too early",    vec![0], vec![computed(10, 19)], lacks(&[0])),
+        ("an offline code starts too late",   vec![0], vec![computed(11, 20)], lacks(&[0])),
         ("a code of another grant",           vec![0], vec![own(0, Ready), code(Uuid::from_u128(9), 1, Ready)], nothing()),
     ];
     for (name, covered, codes, expected) in cases {
@@ -349,6 +359,19 @@ fn change_of_times_ends_with_the_last_method_that_waits_for_it() {
     scene.put(1, code(SPLIT, 1, Progress::Ready));
     scene.locked.evaluate(SPLIT, (at(3), at(0)), &mut scene.events);
     assert_eq!(scene.locked.grant.changing_times, None);
+}
+
+#[test]
+fn method_is_issued_without_the_locks_that_have_no_place() {
+    let conditions = Conditions { missing_device_ids: vec![DOORS[1]], ..Conditions::default() };
+    let conditions = Conditions { not_created_since: Some(at(0)), ..conditions };
+    let mut scene = Scene::new(AccessGrant { conditions, ..grant() }, &[method(METHOD, 0)]);
+    scene.put(1, code(METHOD, 1, Progress::Pending));
+    assert_eq!(scene.evaluate(1), [""; 0], "the only lock has no place");
+    scene.put(0, code(METHOD, 0, Progress::Pending));
+    assert_eq!(scene.evaluate(2), [""; 0]);
+    scene.put(0, code(METHOD, 0, Progress::Ready));
+    assert_eq!(scene.evaluate(3), [event_type::ACCESS_METHOD_ISSUED]);
 }
 
 #[test]

@@ -124,6 +124,7 @@ fn device_lock_combines_the_device_and_the_workspace_settings() {
         slow_after: TimeDelta::minutes(2),
         keeps_expired: true,
         past_start_lead: Some(TimeDelta::minutes(3)),
+        late_issuance: settings.late_issuance,
     };
     assert_eq!(device.lock(&settings), expected);
     device.change(at(1), |device| device.health.hub_disconnected_at = Some(at(1)));

@@ -14,7 +14,6 @@ use crate::engine::commands::{CreateCommand, NewAccessCode, OfflineParams};
 use crate::engine::create::{CreateBatch, check_start, check_time_zone};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
-use serde_json::json;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -78,8 +77,9 @@ pub(super) fn provision_all(batch: &mut CreateBatch, wanted: Vec<Wanted>) -> Res
         for (request, device_ids) in &requests {
             provisioning.provision(*request, device_ids)?;
         }
-        let requests: Vec<usize> = requests.into_iter().map(|(request, _)| request).collect();
-        provisioning.report_failures(&requests);
+        let has_failed = provisioning.has_failed;
+        let times = (batch.work.now, batch.work.machine_now);
+        grant.report_creation(has_failed, times, &mut batch.work.codes.recorder.events);
     }
     grants.register_methods();
     batch.work.codes.grants = grants;
@@ -101,10 +101,16 @@ impl Provisioning<'_> {
             match self.unfitness(*device_id) {
                 Some(Unfit::Missing) => self.add_missing(*device_id),
                 Some(Unfit::Warning(kind)) => self.warn(*device_id, kind),
-                None if self.batch.work.codes.device(*device_id)?.device.can_program_online_access_codes() => {
+                // The code waits for a place, as a code does whose lock got full before it was set.
+                Some(Unfit::Full) => {
+                    self.add_missing(*device_id);
                     online.push(*device_id);
                 }
-                None => offline.push(*device_id),
+                None => {
+                    self.grant.grant.conditions.missing_device_ids.retain(|id| id != device_id);
+                    let device = &self.batch.work.codes.device(*device_id)?.device;
+                    if device.can_program_online_access_codes() { &mut online } else { &mut offline }.push(*device_id);
+                }
             }
         }
         self.provision_online(request, &online, wish)?;
@@ -216,7 +222,6 @@ impl Provisioning<'_> {
         code.state.rare_fields.issuance = Some(Issuance::since(now));
         let command = self.command(vec![device_id]);
         self.batch.add(code, &command)?;
-        self.grant.grant.conditions.missing_device_ids.retain(|id| *id != device_id);
         let device = &self.batch.work.codes.device(device_id)?.device;
         let has_room = device.capacity().is_none_or(|capacity| capacity >= MIN_CAPACITY_FOR_POOL);
         if window.is_some() && has_room && device.supports_backup_pool() && device.brand.provider != "salto_ks" {
@@ -246,11 +251,17 @@ impl Provisioning<'_> {
             Ok(ids) => {
                 for id in ids {
                     let pin = self.batch.work.codes.get(id)?.state.requested.code.clone();
-                    let method_id = self.add_method(request, Some(pin), false);
-                    let now = self.batch.work.now;
+                    let method_id = match self.method_of_offline_code(request, device_id) {
+                        Some(method) => {
+                            method.code = Some(pin);
+                            method.access_method_id
+                        }
+                        None => self.add_method(request, Some(pin), false),
+                    };
+                    let issuance = Issuance { computed_for: Some(window), ..Issuance::since(self.batch.work.now) };
                     let code = self.batch.work.codes.get_mut(id)?;
                     code.access_method_id = Some(method_id);
-                    code.state.rare_fields.issuance = Some(Issuance::since(now));
+                    code.state.rare_fields.issuance = Some(issuance);
                 }
             }
             Err(Error::InvalidInput { .. }) => {
@@ -263,6 +274,19 @@ impl Provisioning<'_> {
             Err(_) => self.add_missing(device_id),
         }
         Ok(())
+    }
+
+    /// Returns the method of the offline code that this lock has for earlier times of the grant.
+    fn method_of_offline_code(&mut self, request: usize, device_id: Uuid) -> Option<&mut AccessMethod> {
+        let codes = self.grant.codes().values();
+        let of_lock = codes.filter(|code| code.device_id == device_id && code.computed_for.is_some());
+        let ids: BTreeSet<Uuid> = of_lock.map(|code| code.access_method_id).collect();
+        let is_usable = |method: &&mut AccessMethod| {
+            method.request == request
+                && ids.contains(&method.access_method_id)
+                && method.deletion_requested_at.is_none()
+        };
+        self.grant.methods.iter_mut().find(is_usable)
     }
 
     /// Chooses the PINs of these locks, in their order: `fixed` for all that can have it, or else the preferred one of
@@ -322,10 +346,10 @@ impl Provisioning<'_> {
             return None;
         }
         let request = PinRequest { window, ..PinRequest::at(work.now) };
-        let checked = check_time_zone(device, window)
-            .and_then(|()| check_start(locked, window, work.now))
-            .and_then(|()| linked::check_capacity(device, &self.batch.reservations, &request));
-        checked.err().map(|_| Unfit::Missing)
+        if check_time_zone(device, window).and_then(|()| check_start(locked, window, work.now)).is_err() {
+            return Some(Unfit::Missing);
+        }
+        linked::check_capacity(device, &self.batch.reservations, &request).err().map(|_| Unfit::Full)
     }
 
     fn command(&self, device_ids: Vec<Uuid>) -> CreateCommand {
@@ -353,34 +377,14 @@ impl Provisioning<'_> {
             warnings.push(GrantWarning { device_id, created_at, kind });
         }
     }
-
-    /// Reports that locks got no code, or that requested methods could not be created at all.
-    fn report_failures(&mut self, requests: &[usize]) {
-        let conditions = &mut self.grant.grant.conditions;
-        let methods = &self.grant.methods;
-        let has_method = |request: &usize| methods.iter().any(|method| method.request == *request);
-        if conditions.missing_device_ids.is_empty() && requests.iter().all(has_method) {
-            conditions.not_created_since = None;
-            return;
-        }
-        let (now, machine_now) = (self.batch.work.now, self.batch.work.machine_now);
-        conditions.not_created_since.get_or_insert(now);
-        if !self.has_failed {
-            return;
-        }
-        let mut payload = json!({ "error_message": "Some of the requested access methods could not be created." });
-        if !conditions.missing_device_ids.is_empty() {
-            payload["missing_device_ids"] = json!(conditions.missing_device_ids);
-        }
-        let events = &mut self.batch.work.codes.recorder.events;
-        self.grant.record_with(event_type::ACCESS_GRANT_COULD_NOT_CREATE, payload, (now, machine_now), events);
-    }
 }
 
 /// Reason why a lock cannot have a code of a grant.
 enum Unfit {
     /// It may be able to have one later.
     Missing,
+    /// It has no place for one now.
+    Full,
     /// It is left out.
     Warning(WarningKind),
 }

@@ -3,7 +3,7 @@
 use super::checks::check_code_count;
 use super::provision::{Wanted, commands, provision_all};
 use crate::compute;
-use crate::domain::access_grant::{AccessGrant, LockedGrant};
+use crate::domain::access_grant::{AccessGrant, LockedGrant, Mode};
 use crate::domain::caller::Visibility;
 use crate::domain::event::event_type;
 use crate::engine::app::App;
@@ -98,7 +98,19 @@ impl GrantUnitOfWork {
                 batch.write().await?;
                 Ok(batch.work)
             }
-            Self::WithoutLocks(work) => Ok(*work),
+            Self::WithoutLocks(mut work) => {
+                let times = (work.now, work.machine_now);
+                for Wanted { access_grant_id, requests, .. } in wanted {
+                    let Some(locked) = work.codes.grants.find_mut(access_grant_id) else { continue };
+                    let entries = &locked.grant.requested_access_methods;
+                    let mode = |(request, _): &(usize, _)| entries.get(*request).map(|entry| entry.mode);
+                    // Codes are created as soon as there are locks; cards and keys never.
+                    if requests.iter().filter_map(mode).any(|mode| mode != Mode::Code) {
+                        locked.report_creation(true, times, &mut work.codes.recorder.events);
+                    }
+                }
+                Ok(*work)
+            }
         }
     }
 }

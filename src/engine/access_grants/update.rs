@@ -193,15 +193,10 @@ async fn replace_rejected(
     let mut reservations: Reservations = on_devices.into_iter().collect();
     for (code_id, entry) in rejected {
         let (now, machine_now) = (work.now, work.machine_now);
-        let locked = work.codes.device_of(code_id)?;
-        let device_id = locked.device.device_id;
         let drawn = entry.and_then(|entry| with_another_pin(work, &reservations, code_id, entry));
         let Some(entry) = drawn else {
+            // The lock is reported as missing when the grant is compared with its locks.
             work.codes.get_mut(code_id)?.state.request_deletion(now);
-            if let Some(locked) = work.codes.grants.find_mut(grant_id) {
-                locked.grant.conditions.missing_device_ids.push(device_id);
-                locked.grant.conditions.not_created_since.get_or_insert(now);
-            }
             continue;
         };
         let original = work.codes.get(code_id)?.access_method_id;

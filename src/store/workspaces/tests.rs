@@ -19,6 +19,8 @@ fn clock_row_that_is_invalid_is_an_error_that_names_the_workspace() {
             rate_limits: None,
             allow_same_code_in_disjoint_windows: false,
             refuse_begun_windows: false,
+            late_issuance_lead_ms: 0,
+            late_issuance_grace_ms: 0,
         };
         <(Ids, WorkspaceSettings)>::try_from(row).map(|(_, settings)| settings.clock)
     };

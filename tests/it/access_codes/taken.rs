@@ -124,7 +124,9 @@ fn allow_same_code_in_disjoint_windows_can_be_changed_and_is_shown() {
         workspace.post(CREATE, pinned(days(14, 16))).await.error(409, "duplicate_access_code");
         let enable = json!({ "allow_same_code_in_disjoint_windows": true });
         let shown = workspace.post(SETTINGS, enable).await.ok()["settings"].clone();
-        assert_eq!(shown, json!({ "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": false }));
+        let expected = json!({ "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": false,
+                               "late_issuance_lead": "PT129600S", "late_issuance_grace": "PT300S" });
+        assert_eq!(shown, expected);
         let second = workspace.create(pinned(days(14, 16))).await;
         let disable = json!({ "allow_same_code_in_disjoint_windows": false });
         assert_eq!(

@@ -95,6 +95,42 @@ fn access_method_of_a_late_booking_has_five_minutes() {
 }
 
 #[test]
+fn access_method_is_late_by_the_settings_of_its_workspace() {
+    run(async {
+        const SETTINGS: &str = "/_emulator/workspaces/update";
+        let workspace = TestWorkspace::create_with(json!({
+            "locks": [{ "device_type": "august_lock", "online": false }], "late_issuance_lead": "PT48H",
+        }))
+        .await;
+        let created = far_stay(&workspace).await;
+        let warnings = async || {
+            let method = methods(&workspace, &created).await.remove(0);
+            condition_codes(&method, "warnings", "warning_code")
+        };
+        workspace.advance_to("2026-03-10T11:59:59.000Z").await;
+        assert_eq!(warnings().await, [""; 0]);
+        // A shorter time applies to the codes that exist.
+        let shown = workspace.post(SETTINGS, json!({ "late_issuance_lead": "PT24H" })).await.ok();
+        assert_eq!(shown["settings"]["late_issuance_lead"], "PT86400S");
+        workspace.advance_to("2026-03-11T11:59:59.000Z").await;
+        assert_eq!(warnings().await, [""; 0]);
+        workspace.post(SETTINGS, json!({ "late_issuance_lead": "PT30H" })).await.ok();
+        assert_eq!(warnings().await, ["delay_in_issuing"], "it is late already");
+        let settings = json!({ "late_issuance_lead": "PT36H", "late_issuance_grace": "PT1H" });
+        workspace.post(SETTINGS, settings).await.ok();
+        let booking = grant(&workspace, json!({ "device_ids": workspace.locks(), "ends_at": FAR[1] })).await;
+        workspace.advance("PT59M").await;
+        assert_eq!(methods(&workspace, &booking).await[0]["errors"], json!([]));
+        workspace.advance("PT1M").await;
+        assert_eq!(methods(&workspace, &booking).await[0]["errors"][0]["error_code"], "failed_to_issue");
+        for wrong in ["36h", "-PT1H", ""] {
+            let error = workspace.post(SETTINGS, json!({ "late_issuance_grace": wrong })).await;
+            error.error(400, "invalid_input");
+        }
+    });
+}
+
+#[test]
 fn backup_code_is_pulled_for_a_lock_that_goes_offline_before_the_start() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;

@@ -31,6 +31,30 @@ fn warnings(object: &Value) -> Vec<String> {
     condition_codes(object, "warnings", "warning_code")
 }
 
+/// Creates a grant from 3 to 5 March, at noon, on a lock that only has offline codes.
+async fn stay_on_an_offline_only_lock() -> (TestWorkspace, Value) {
+    let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
+    let workspace = TestWorkspace::with(json!([lock])).await;
+    let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
+                        "ends_at": "2026-03-05T12:00:00Z" });
+    let created = grant(&workspace, times).await;
+    workspace.advance("PT1S").await;
+    (workspace, created)
+}
+
+/// Creates a grant on two locks. The second has space for a single code, which another code takes: its id is returned.
+async fn grant_with_a_full_lock() -> (TestWorkspace, Value, Value) {
+    let locks = json!([
+        { "device_type": "august_lock" },
+        { "device_type": "august_lock", "max_active_codes_supported": 1 },
+    ]);
+    let workspace = TestWorkspace::with(locks).await;
+    let other = workspace.create(json!({ "device_id": workspace.lock(1) })).await["access_code_id"].clone();
+    let created = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
+    workspace.advance("PT1S").await;
+    (workspace, created, other)
+}
+
 #[test]
 fn access_method_waits_for_a_lock_whose_programming_fails() {
     run(async {
@@ -226,19 +250,50 @@ fn access_grant_of_a_deleted_device_is_underprovisioned() {
 }
 
 #[test]
-fn access_grant_gets_its_code_on_a_lock_that_was_full_at_its_next_change() {
+fn access_grant_with_a_full_lock_is_issued_on_the_others() {
+    run(async {
+        let (workspace, created, _) = grant_with_a_full_lock().await;
+        let found = read(&workspace, &created).await;
+        assert_eq!(found["errors"][0]["missing_device_ids"], json!([workspace.lock(1)]));
+        let method = methods(&workspace, &created).await.remove(0);
+        assert_eq!(method["is_issued"], true);
+        let events = grant_events(&workspace).await;
+        assert!(!events.contains(&"access_grant.access_granted_to_all_doors".to_owned()), "{events:?}");
+        let waiting = codes(&workspace, &created).await.remove(1);
+        assert_eq!(waiting["errors"][0]["error_code"], "no_space_for_access_code_on_device");
+        assert_eq!(waiting["code"], method["code"]);
+    });
+}
+
+#[test]
+fn access_grant_gets_its_code_as_soon_as_a_full_lock_has_a_place() {
+    run(async {
+        let (workspace, created, other) = grant_with_a_full_lock().await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": other })).await.ok();
+        workspace.advance("PT1H").await;
+        assert_eq!(read(&workspace, &created).await["errors"], json!([]));
+        let found = codes(&workspace, &created).await;
+        assert_eq!((&found[1]["status"], &found[1]["errors"]), (&json!("set"), &json!([])));
+        let events = grant_events(&workspace).await;
+        let last = ["access_method.issued", "access_grant.access_granted_to_all_doors"];
+        assert_eq!(events[events.len() - 2..], last);
+    });
+}
+
+#[test]
+fn access_method_whose_only_lock_is_full_fails_and_is_issued_later() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        let first = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        let other = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
         let created = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
-        assert_eq!(created["errors"][0]["missing_device_ids"], json!(workspace.locks()));
-        let id = json!({ "access_code_id": first["access_code_id"] });
-        workspace.post("/access_codes/delete", id).await.ok();
+        workspace.advance("PT10M").await;
+        let method = methods(&workspace, &created).await.remove(0);
+        assert_eq!(condition_codes(&method, "errors", "error_code"), ["failed_to_issue"]);
+        workspace.post("/access_codes/delete", json!({ "access_code_id": other })).await.ok();
         workspace.advance("PT1H").await;
-        update(&workspace, &created, json!({ "name": "Family" })).await;
-        assert_eq!(codes(&workspace, &created).await.len(), 1);
-        assert_eq!(read(&workspace, &created).await["errors"], json!([]));
+        let method = methods(&workspace, &created).await.remove(0);
+        assert_eq!((&method["is_issued"], &method["errors"]), (&json!(true), &json!([])));
     });
 }
 
@@ -294,11 +349,7 @@ fn access_grant_with_new_times_gets_codes_on_locks_that_can_have_them() {
 #[test]
 fn access_grant_with_new_times_shows_the_offline_code_that_stays() {
     run(async {
-        let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
-        let workspace = TestWorkspace::with(json!([lock])).await;
-        let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
-                            "ends_at": "2026-03-05T12:00:00Z" });
-        let created = grant(&workspace, times).await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         workspace.advance("PT1S").await;
         assert_eq!(methods(&workspace, &created).await[0]["is_issued"], true);
         update(&workspace, &created, json!({ "ends_at": "2026-03-04T12:00:00Z" })).await;
@@ -311,13 +362,33 @@ fn access_grant_with_new_times_shows_the_offline_code_that_stays() {
 }
 
 #[test]
+fn access_grant_extended_on_an_offline_only_lock_gets_another_code() {
+    run(async {
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
+        let before = methods(&workspace, &created).await.remove(0);
+        update(&workspace, &created, json!({ "ends_at": "2026-03-06T12:00:00Z" })).await;
+        let after = methods(&workspace, &created).await;
+        assert_eq!(after.len(), 1);
+        assert_eq!(after[0]["access_method_id"], before["access_method_id"]);
+        assert_ne!(after[0]["code"], before["code"]);
+        assert_eq!(after[0]["is_issued"], true);
+        let found = codes(&workspace, &created).await;
+        assert_eq!(found.iter().map(|code| &code["code"]).collect::<Vec<_>>(), [&after[0]["code"], &before["code"]]);
+        assert_eq!(found[0]["ends_at"], "2026-03-06T12:00:00.000Z");
+        let events = workspace.events(json!({ "event_type": "access_method.reissued" })).await;
+        assert_eq!(events[0]["code"], after[0]["code"]);
+        assert_eq!(read(&workspace, &created).await["warnings"], json!([]));
+        update(&workspace, &created, json!({ "name": "Family", "ends_at": "2026-03-05T12:00:00Z" })).await;
+        assert_eq!(codes(&workspace, &created).await.len(), 2, "the codes that exist are enough");
+        workspace.advance_to("2026-03-05T12:00:01.000Z").await;
+        assert_eq!(codes(&workspace, &created).await.len(), 1, "the code with the earlier times has ended");
+    });
+}
+
+#[test]
 fn access_grant_update_with_an_offline_code_does_not_stay_pending_for_ever() {
     run(async {
-        let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
-        let workspace = TestWorkspace::with(json!([lock])).await;
-        let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
-                            "ends_at": "2026-03-05T12:00:00Z" });
-        let created = grant(&workspace, times).await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         workspace.advance("PT1S").await;
         update(&workspace, &created, json!({ "ends_at": "2026-03-04T12:00:00Z" })).await;
         workspace.advance("PT1H").await;
@@ -328,11 +399,7 @@ fn access_grant_update_with_an_offline_code_does_not_stay_pending_for_ever() {
 #[test]
 fn access_grant_with_an_offline_code_is_deleted_at_once() {
     run(async {
-        let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
-        let workspace = TestWorkspace::with(json!([lock])).await;
-        let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
-                            "ends_at": "2026-03-05T12:00:00Z" });
-        let created = grant(&workspace, times).await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         let code = codes(&workspace, &created).await.remove(0);
         workspace.advance("PT1S").await;
         let params = json!({ "access_grant_id": created["access_grant_id"] });

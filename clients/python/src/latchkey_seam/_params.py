@@ -49,6 +49,9 @@ class WorkspaceParams(TypedDict, total=False):
     keep_expired_access_codes: bool
     allow_same_code_in_disjoint_windows: bool
     refuse_begun_windows: bool
+    # ISO 8601 durations after which an access code of an access grant is late.
+    late_issuance_lead: str
+    late_issuance_grace: str
 
 
 class Advanced(TypedDict):

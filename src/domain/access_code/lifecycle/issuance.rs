@@ -3,13 +3,6 @@
 use super::rare_fields::LateIssuance;
 use super::{CodeState, Lock, PendingMutation};
 use crate::clock::Timestamp;
-use chrono::TimeDelta;
-
-/// A code that is not ready this long before its start is late.
-const LATE_LEAD: TimeDelta = TimeDelta::hours(36);
-
-/// Time that a code has in any case to become ready before it is late.
-const GRACE: TimeDelta = TimeDelta::minutes(5);
 
 impl CodeState {
     /// Returns true if the guest can rely on the code: the lock has it, a backup code was pulled for it, or its
@@ -28,8 +21,8 @@ impl CodeState {
         }
     }
 
-    /// Returns the instant at which the code is reported as late: 36 hours before its start, and as failed: at its
-    /// start, but not before it had five minutes to become ready. `None` if it is ready, or belongs to no access
+    /// Returns the instant at which the code is reported as late: at the lead of the workspace before its
+    /// start, and as failed: at its start, but not before it had its grace period to become ready. `None` if it is ready, or belongs to no access
     /// method.
     pub(super) fn late_issuance_due(&self, lock: &Lock) -> Option<Timestamp> {
         let issuance = self.rare_fields.issuance?;
@@ -46,8 +39,8 @@ impl CodeState {
                     // Its programming only waits for its time: the unreachable lock is the reason.
                     unready_since = lock.unreachable_since.map_or(unready_since, |since| since.max(unready_since));
                 }
-                let late_at = starts_at.checked_sub_signed(LATE_LEAD)?;
-                Some(unready_since.checked_add_signed(GRACE)?.max(late_at).max(self.as_of))
+                let late_at = starts_at.checked_sub_signed(lock.late_issuance.lead)?;
+                Some(unready_since.checked_add_signed(lock.late_issuance.grace)?.max(late_at).max(self.as_of))
             }
             Some(LateIssuance::Delayed) => Some(starts_at.max(self.as_of)),
             Some(LateIssuance::Failed) => None,

@@ -113,12 +113,15 @@ pub struct Issuance {
     /// Latest report that the code is not ready for its guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported: Option<LateIssuance>,
+    /// For an offline code: times of the access grant for which it was computed. Those of the code are rounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub computed_for: Option<Window>,
 }
 
 impl Issuance {
     /// Creates the progress of a code that was created or changed at this instant.
     pub fn since(since: Timestamp) -> Self {
-        Self { since, reported: None }
+        Self { since, reported: None, computed_for: None }
     }
 }
 

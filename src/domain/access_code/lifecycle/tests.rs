@@ -39,6 +39,7 @@ const LOCK: Lock = Lock {
     slow_after: TimeDelta::minutes(1),
     keeps_expired: false,
     past_start_lead: None,
+    late_issuance: LateIssuanceLimits::USUAL,
 };
 
 fn at(hours: i64) -> Timestamp {

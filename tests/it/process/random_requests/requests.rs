@@ -88,7 +88,10 @@ const ALTERNATIVES: [(&str, &[&str]); 13] = [
     ("/_emulator/locks/remove_code", &["access_code_id", "code"]),
     ("/_emulator/programming/set", &["after", "programming"]),
     ("/_emulator/rate_limits/set", &["limits", "create"]),
-    ("/_emulator/workspaces/update", &["allow_same_code_in_disjoint_windows", "refuse_begun_windows"]),
+    (
+        "/_emulator/workspaces/update",
+        &["allow_same_code_in_disjoint_windows", "refuse_begun_windows", "late_issuance_lead", "late_issuance_grace"],
+    ),
     ("/access_codes/report_device_constraints", &["supported_code_lengths", "min_code_length", "max_code_length"]),
 ];
 

@@ -16,7 +16,7 @@ fn of_method(mut state: CodeState) -> CodeState {
 }
 
 fn reported(mut state: CodeState, report: LateIssuance) -> CodeState {
-    state.rare_fields.issuance = Some(Issuance { since: at(0), reported: Some(report) });
+    state.rare_fields.issuance = Some(Issuance { reported: Some(report), ..Issuance::since(at(0)) });
     state
 }
 
