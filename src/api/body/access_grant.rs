@@ -105,8 +105,11 @@ fn errors(listed: &Listed) -> Vec<Value> {
         "message": "Some of the requested access methods could not be created.",
         "created_at": to_iso(since),
     });
-    if !conditions.missing_device_ids.is_empty() {
-        error["missing_device_ids"] = json!(conditions.missing_device_ids);
+    let full = listed.codes.iter().map(|(code, _)| code).filter(|code| code.state.awaits_place());
+    let full = full.map(|code| code.device_id);
+    let missing: BTreeSet<Uuid> = conditions.missing_device_ids.iter().copied().chain(full).collect();
+    if !missing.is_empty() {
+        error["missing_device_ids"] = json!(missing);
     }
     vec![error]
 }
@@ -224,7 +227,9 @@ fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
     let is_covered: BTreeSet<Uuid> = covered.iter().copied().collect();
     let joining = codes.iter().map(|(code, _)| code).filter(|code| {
         let is_later = method_of(code).is_some_and(|method| method.created_at < code.state.created_at);
-        is_later && devices.pending.contains(&code.device_id) && code.state.held.is_none()
+        // A full lock is reported as an error.
+        let is_being_set = devices.pending.contains(&code.device_id) && !code.state.awaits_place();
+        is_later && is_being_set && code.state.held.is_none()
     });
     let leaving = codes
         .iter()

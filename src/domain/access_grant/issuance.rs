@@ -2,7 +2,7 @@
 //! codes are ready for the guest, and it is gone with the last of its codes after its deletion.
 
 use super::locked_grants::{LockedGrant, LockedGrants};
-use super::{AccessMethod, MethodCode, Progress};
+use super::{AccessMethod, MethodCode};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::event::{NewEvent, event_type};
@@ -31,12 +31,11 @@ impl LockedGrants {
     pub(crate) fn update_code(&mut self, code: &AccessCode, locked: &LockedDevice) {
         let Some(access_method_id) = code.access_method_id else { return };
         let Some(grant) = self.of_method_mut(access_method_id) else { return };
-        let method_code = MethodCode::of(code, locked.device.reachable_since.is_some());
-        let opens_lock = code.state.held.is_some() || code.state.rare_fields.backup_pulled_at.is_some();
-        if opens_lock && method_code.is_some_and(|code| code.progress != Progress::Over) {
-            grant.has_access_to(code.device_id);
+        let had_full_locks = grant.has_full_locks();
+        grant.update_code(code.access_code_id, MethodCode::of(code, locked.device.reachable_since.is_some()));
+        if had_full_locks {
+            grant.end_failure_to_create();
         }
-        grant.update_code(code.access_code_id, method_code);
         if let Some(known) = code.known_code().filter(|_| !code.state.is_backup)
             && let Some(method) = grant.method_mut(access_method_id)
             && method.code.is_none()
@@ -195,19 +194,16 @@ impl LockedGrant {
         self.end_failure_to_create();
     }
 
-    /// Takes note that a lock that was reported as missing has its code.
-    fn has_access_to(&mut self, device_id: Uuid) {
-        let missing = &mut self.grant.conditions.missing_device_ids;
-        if let Some(index) = missing.iter().position(|id| *id == device_id) {
-            missing.remove(index);
-            self.end_failure_to_create();
-        }
-    }
-
-    /// Shows the result of a creation of codes: an error while a lock or a requested method lacks its code. With
-    /// `is_new`, for a new reason, there is an event.
-    pub(crate) fn report_creation(&mut self, is_new: bool, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
-        if self.end_failure_to_create() {
+    /// Shows the result of a creation of codes: an error while a lock or a requested method lacks its code. `full` are the
+    /// locks on which new codes wait for a place. With `is_new`, for a new reason, there is an event.
+    pub(crate) fn report_creation(
+        &mut self,
+        full: &[Uuid],
+        is_new: bool,
+        times: (Timestamp, Timestamp),
+        events: &mut Vec<NewEvent>,
+    ) {
+        if self.end_failure_to_create() && full.is_empty() {
             return;
         }
         let conditions = &mut self.grant.conditions;
@@ -216,8 +212,9 @@ impl LockedGrant {
             return;
         }
         let mut payload = json!({ "error_message": "Some of the requested access methods could not be created." });
-        if !conditions.missing_device_ids.is_empty() {
-            payload["missing_device_ids"] = json!(conditions.missing_device_ids);
+        let missing: BTreeSet<&Uuid> = conditions.missing_device_ids.iter().chain(full).collect();
+        if !missing.is_empty() {
+            payload["missing_device_ids"] = json!(missing);
         }
         self.record_with(event_type::ACCESS_GRANT_COULD_NOT_CREATE, payload, times, events);
     }
@@ -228,7 +225,8 @@ impl LockedGrant {
         let entries = self.grant.requested_access_methods.iter().enumerate().filter(|(_, entry)| !entry.is_deleted);
         let mut entries = entries.map(|(request, _)| request);
         let is_created = |request| self.methods.iter().any(|method| method.request == request);
-        let is_complete = self.grant.conditions.missing_device_ids.is_empty() && entries.all(is_created);
+        let is_complete =
+            self.grant.conditions.missing_device_ids.is_empty() && !self.has_full_locks() && entries.all(is_created);
         if is_complete {
             self.grant.conditions.not_created_since = None;
         }

@@ -124,6 +124,8 @@ impl MethodCode {
         let reported = state.rare_fields.issuance.and_then(|issuance| issuance.reported);
         let progress = if state.removing_since().is_some() || state.rare_fields.has_expired {
             Progress::Over
+        } else if state.awaits_place() {
+            Progress::WithoutPlace
         } else if state.is_ready_to_issue(is_reachable) {
             Progress::Ready
         } else {
@@ -221,17 +223,17 @@ impl LockedGrant {
         self.counts(access_method_id).live() > 0
     }
 
+    /// Returns true if a code waits for a place on a full lock.
+    pub(super) fn has_full_locks(&self) -> bool {
+        self.counts.values().any(|counts| counts.without_place > 0)
+    }
+
     pub(super) fn counts(&self, access_method_id: Uuid) -> Counts {
         self.counts.get(&access_method_id).copied().unwrap_or_default()
     }
 
     /// Takes over the present state of a code.
     pub(crate) fn update_code(&mut self, access_code_id: Uuid, code: Option<MethodCode>) {
-        let is_missing = |device_id| self.grant.conditions.missing_device_ids.contains(&device_id);
-        let code = code.map(|code| match code.progress {
-            Progress::Pending if is_missing(code.device_id) => MethodCode { progress: Progress::WithoutPlace, ..code },
-            _ => code,
-        });
         let before = match code {
             Some(code) => self.codes.insert(access_code_id, code),
             None => self.codes.remove(&access_code_id),

@@ -363,10 +363,9 @@ fn change_of_times_ends_with_the_last_method_that_waits_for_it() {
 
 #[test]
 fn method_is_issued_without_the_locks_that_have_no_place() {
-    let conditions = Conditions { missing_device_ids: vec![DOORS[1]], ..Conditions::default() };
-    let conditions = Conditions { not_created_since: Some(at(0)), ..conditions };
+    let conditions = Conditions { not_created_since: Some(at(0)), ..Conditions::default() };
     let mut scene = Scene::new(AccessGrant { conditions, ..grant() }, &[method(METHOD, 0)]);
-    scene.put(1, code(METHOD, 1, Progress::Pending));
+    scene.put(1, code(METHOD, 1, Progress::WithoutPlace));
     assert_eq!(scene.evaluate(1), [""; 0], "the only lock has no place");
     scene.put(0, code(METHOD, 0, Progress::Pending));
     assert_eq!(scene.evaluate(2), [""; 0]);

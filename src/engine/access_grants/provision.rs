@@ -57,6 +57,8 @@ pub(super) struct Provisioning<'a> {
     pub codes: &'a CodesOfGrant,
     /// True if a lock or a method could not be provided for, for a new reason.
     pub has_failed: bool,
+    /// Locks that are full: their codes wait for a place.
+    full: Vec<Uuid>,
 }
 
 /// Codes to create for one grant.
@@ -73,13 +75,14 @@ pub(super) fn provision_all(batch: &mut CreateBatch, wanted: Vec<Wanted>) -> Res
     let mut grants: LockedGrants = std::mem::take(&mut batch.work.codes.grants);
     for Wanted { access_grant_id, codes, requests } in wanted {
         let Some(grant) = grants.find_mut(access_grant_id) else { continue };
-        let mut provisioning = Provisioning { batch: &mut *batch, grant, codes: &codes, has_failed: false };
+        let mut provisioning =
+            Provisioning { batch: &mut *batch, grant, codes: &codes, has_failed: false, full: Vec::new() };
         for (request, device_ids) in &requests {
             provisioning.provision(*request, device_ids)?;
         }
-        let has_failed = provisioning.has_failed;
+        let Provisioning { has_failed, full, .. } = provisioning;
         let times = (batch.work.now, batch.work.machine_now);
-        grant.report_creation(has_failed, times, &mut batch.work.codes.recorder.events);
+        grant.report_creation(&full, has_failed, times, &mut batch.work.codes.recorder.events);
     }
     grants.register_methods();
     batch.work.codes.grants = grants;
@@ -103,7 +106,8 @@ impl Provisioning<'_> {
                 Some(Unfit::Warning(kind)) => self.warn(*device_id, kind),
                 // The code waits for a place, as a code does whose lock got full before it was set.
                 Some(Unfit::Full) => {
-                    self.add_missing(*device_id);
+                    self.full.push(*device_id);
+                    self.has_failed = true;
                     online.push(*device_id);
                 }
                 None => {
@@ -219,7 +223,8 @@ impl Provisioning<'_> {
         }
         let mut code = self.batch.new_code(device_id, &params, (pin, key))?;
         code.access_method_id = Some(method_id);
-        code.state.rare_fields.issuance = Some(Issuance::since(now));
+        let lock_was_full = self.full.contains(&device_id);
+        code.state.rare_fields.issuance = Some(Issuance { lock_was_full, ..Issuance::since(now) });
         let command = self.command(vec![device_id]);
         self.batch.add(code, &command)?;
         let device = &self.batch.work.codes.device(device_id)?.device;

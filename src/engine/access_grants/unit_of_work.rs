@@ -106,7 +106,7 @@ impl GrantUnitOfWork {
                     let mode = |(request, _): &(usize, _)| entries.get(*request).map(|entry| entry.mode);
                     // Codes are created as soon as there are locks; cards and keys never.
                     if requests.iter().filter_map(mode).any(|mode| mode != Mode::Code) {
-                        locked.report_creation(true, times, &mut work.codes.recorder.events);
+                        locked.report_creation(&[], true, times, &mut work.codes.recorder.events);
                     }
                 }
                 Ok(*work)

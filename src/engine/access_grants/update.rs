@@ -4,7 +4,6 @@ use super::checks::check_times;
 use super::reconcile::reconcile;
 use super::{GrantReference, find, lock_grants};
 use crate::clock::{Timestamp, to_iso};
-use crate::domain::access_code::lifecycle::rare_fields::Issuance;
 use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::access_grant::{AccessMethod, LockedGrant, TimesChange, WarningKind};
 use crate::domain::caller::Visibility;
@@ -165,7 +164,7 @@ async fn change_codes(
             continue;
         }
         if entry.window != code.state.requested.window {
-            code.state.rare_fields.issuance = code.state.rare_fields.issuance.map(|_| Issuance::since(now));
+            code.state.rare_fields.issuance = code.state.rare_fields.issuance.map(|before| before.restarted(now));
         }
         match request_entry(work, &mut reservations, *code_id, entry.clone()) {
             Ok(_) => {}

@@ -21,6 +21,13 @@ impl CodeState {
         }
     }
 
+    /// Returns true if the lock was full when the code was created, and has had no place for it since.
+    pub(crate) fn awaits_place(&self) -> bool {
+        let lock_was_full = self.rare_fields.issuance.is_some_and(|issuance| issuance.lock_was_full);
+        let is_set = self.held.is_some() || self.rare_fields.backup_pulled_at.is_some();
+        lock_was_full && !is_set && self.removing_since().is_none() && !self.rare_fields.has_expired
+    }
+
     /// Returns the instant at which the code is reported as late: at the lead of the workspace before its
     /// start, and as failed: at its start, but not before it had its grace period to become ready. `None` if it is ready, or belongs to no access
     /// method.

@@ -116,12 +116,20 @@ pub struct Issuance {
     /// For an offline code: times of the access grant for which it was computed. Those of the code are rounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub computed_for: Option<Window>,
+    /// True if the lock was full when the code was created.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lock_was_full: bool,
 }
 
 impl Issuance {
     /// Creates the progress of a code that was created or changed at this instant.
     pub fn since(since: Timestamp) -> Self {
-        Self { since, reported: None, computed_for: None }
+        Self { since, reported: None, computed_for: None, lock_was_full: false }
+    }
+
+    /// Returns the progress after a change of times at this instant.
+    pub fn restarted(self, since: Timestamp) -> Self {
+        Self { since, reported: None, ..self }
     }
 }
 
