@@ -28,7 +28,7 @@ before(async () => {
   const [{ device_id }] = workspace.devices
   views = {
     workspaces: "#/", locks: `#/w/${workspace.id}/locks`, lock: `#/w/${workspace.id}/locks/${device_id}`,
-    code: `#/w/${workspace.id}/codes/${workspace.upcoming}`, timeline: `#/w/${workspace.id}/timeline`, activity: `#/w/${workspace.id}/activity`,
+    code: `#/w/${workspace.id}/codes/${workspace.upcoming}`, grants: `#/w/${workspace.id}/grants`, grant: `#/w/${workspace.id}/grants/${workspace.grant}`, timeline: `#/w/${workspace.id}/timeline`, activity: `#/w/${workspace.id}/activity`,
     webhooks: `#/w/${workspace.id}/webhooks`, faults: `#/w/${workspace.id}/faults`, workspace: `#/w/${workspace.id}/workspace`,
   }
 })
@@ -55,6 +55,14 @@ async function prepared() {
   await create(cellar, "Bicycles", "2026-03-03T08:00:00Z", "2026-03-06T08:00:00Z")
   await control("locks/add_code", in_({ device_id: cellar, code: "2580", name: "Storage" }))
   await seam.accessCodes.create({ device_id: attic, name: "Roofer", attempt_for_offline_device: true })
+  const requested_access_methods = [{ mode: "code" }]
+  const stay = { starts_at: "2026-03-04T15:00:00Z", ends_at: "2026-03-07T11:00:00Z" }
+  const space = await seam.spaces.create({ name: "Apartment 12", device_ids: [garden, attic] })
+  await seam.accessGrants.create({ user_identity: { full_name: "Mary Somerville" }, device_ids: [garden], requested_access_methods, ...stay })
+  const grant = await seam.accessGrants.create({
+    user_identity: { full_name: "Emmy Noether", email_address: "emmy@example.com" }, access_grant_key: "stay-12",
+    space_ids: [space.space_id], device_ids: [front], requested_access_methods, ...stay,
+  })
   await control("snapshots/create", in_())
   await control("clock/advance", in_({ to: "2026-03-03T09:00:00Z" }))
   const { access_codes: [housekeeping] } = await control("access_codes/list", in_({ device_ids: [front], limit: 1, to: "2026-03-03T00:00:00Z" }))
@@ -62,7 +70,7 @@ async function prepared() {
   await control("faults/create", in_({ operation: "remove", outcome: { delay: "PT5M" }, device_id: garden }))
   await control("http_faults/create", in_({ path: "/access_codes/*", outcome: { status: 503 }, times: 1, probability: 0.5 }))
   await seam.accessCodes.get({ access_code_id: front }).catch(() => {})
-  return { ...created, upcoming: upcoming.access_code_id }
+  return { ...created, upcoming: upcoming.access_code_id, grant: grant.access_grant_id }
 }
 
 async function open(page, hash) {
