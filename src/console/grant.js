@@ -122,9 +122,10 @@ function sentence({ grant: one, methods }, delays) {
     case "Being deleted": return "The access grant is gone as soon as the last lock has confirmed that its access code is removed."
     case "Expired": return "The access grant has ended. It stays until it is deleted."
     case "Awaiting issuance":
-      if (methods.length === 0) return "The access grant has no access methods, so there is no PIN."
+      if (methods.length === 0) return one.errors.length > 0 ? "No access method could be created, so there is no PIN: see “Errors”." : "The access grant has no access methods, so there is no PIN."
       return `${open === 1 ? "One access method is" : `${open} access methods are`} not issued: the guest cannot rely on ${open === 1 ? "its PIN" : "their PINs"} on every lock.`
     default:
+      if (one.errors.length > 0) return "Each access method is issued, but some locks have no access code: see “Errors”."
       if (delays > 0) return "Each access method is issued, but some locks do not have their access code yet."
       return one.display_status === "Upcoming" ? "Each access method is issued. The PINs open the doors from the start on." : "Each access method is issued: the PINs open the doors now."
   }
@@ -151,7 +152,7 @@ function lockLink(session, id, names) {
 
 /** Links to locks, separated by commas. */
 function lockLinks(session, ids, names) {
-  const links = ids.slice(0, NAMES).map((id, index) => [index > 0 && ", ", lockLink(session, id, names)])
+  const links = ids.slice(0, NAMES).flatMap((id, index) => [index > 0 && ", ", lockLink(session, id, names)])
   return ids.length > NAMES ? [...links, ` and ${ids.length - NAMES} more`] : links
 }
 

@@ -52,6 +52,7 @@ test("access grant view says why it is not issued, until the lock is back", asyn
     await why.getByText("The lock is offline.").waitFor()
     assert.equal(await why.getByRole("link", { name: /^access code/ }).count(), 1, "only the code of the offline lock")
     await page.getByText("Not issued.").waitFor()
+    await page.getByText("Without access yet: Cellar.").waitFor()
     await page.getByRole("row", { name: /Front Door.*set.*yes/ }).waitFor()
     await page.getByRole("row", { name: /Cellar.*no/ }).waitFor()
 
@@ -80,6 +81,22 @@ test("access grant view follows a lock that fails, without a reload", async () =
     await page.locator(".why").getByText("failed_to_set_on_device").waitFor()
     await page.getByRole("button", { name: "+1 hour" }).click()
     await page.getByText("Each access method is issued: the PINs open the doors now.").waitFor()
+  })
+})
+
+test("access grant view names the locks that got no access code", async () => {
+  const workspace = await heldWorkspace([...locks("Front Door"), { ...locks("Cellar")[0], max_active_codes_supported: 1 }])
+  const [, cellar] = idsOf(workspace)
+  await workspace.seam.accessCodes.create({ device_id: cellar, name: "Storage" })
+  const { access_grant_id } = await createGrant(workspace, "Ada Guest")
+  await advance(workspace)
+  await withPage(DESKTOP, async (page) => {
+    await open(page, workspace, `grants/${access_grant_id}`)
+    await page.getByText("Each access method is issued, but some locks have no access code: see “Errors”.").waitFor()
+    await page.getByText(/cannot_create_requested_access_methods.*Locks: Cellar\./).waitFor()
+    assert.doesNotMatch(await page.locator("main").textContent(), /undefined|null|false|\[object/)
+    await open(page, workspace, "grants")
+    await page.getByRole("row", { name: /Ada Guest.*Error: cannot_create_requested_access_methods/ }).waitFor()
   })
 })
 
@@ -154,7 +171,9 @@ test("access grants show texts of clients as text, and quote them in curl comman
     }
     await open(page, workspace, "activity")
     await workspace.seam.accessGrants.create({ user_identity: { full_name: evil }, name: evil, device_ids: [lock], requested_access_methods: [], starts_at: NOON })
-    await page.getByRole("button", { name: /POST \/access_grants\/create/ }).first().click()
+    const requests = page.getByRole("button", { name: /POST \/access_grants\/create/ })
+    await requests.nth(1).waitFor()
+    await requests.first().click()
     await page.getByRole("button", { name: "Copy as curl" }).click()
     await notice(page, "The curl command was copied.")
     const command = await page.evaluate(() => navigator.clipboard.readText())
