@@ -162,7 +162,10 @@ fn listed_access_codes_of_an_access_grant_say_for_which_it_waits() {
         assert_eq!(list(&workspace, of_grant).await, [] as [Value; 0]);
         // The access method of a code that is gone is gone too.
         let gone = listed(&workspace, &online_code["access_code_id"]).await;
-        assert_eq!((&gone["access_grant_id"], &gone["access_method_id"]), (&Value::Null, &grant["access_method_ids"][0]));
+        assert_eq!(
+            (&gone["access_grant_id"], &gone["access_method_id"]),
+            (&Value::Null, &grant["access_method_ids"][0])
+        );
     });
 }
 
