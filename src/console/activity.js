@@ -146,9 +146,12 @@ function links(session, id, follow) {
 }
 
 function event(session, data, follow) {
+  const grantId = data.access_grant_id ?? data.access_grant_ids?.[0]
   return [
     h("h2", {}, data.event_type), h("p", {}, data.event_description), h("p", {}, `Occurred at ${instant(data.occurred_at)} on the clock of the workspace.`),
     data.access_code_id && h("p", {}, links(session, data.access_code_id, follow)),
+    grantId && h("p", {}, h("a", { href: `#/w/${session.id}/grants/${grantId}` }, "access grant"), " ",
+      button("Follow", () => follow(grantId), { class: "quiet", "aria-label": `Follow ${grantId}`, title: "Show only entries with this id" })),
     data.device_id && h("p", {}, h("a", { href: `#/w/${session.id}/locks/${data.device_id}` }, "Lock")),
     json("Event", data),
   ]

@@ -8,8 +8,8 @@ import { timeFields, timesOf } from "./lock.js"
 import { listDevices, nameOf } from "./locks.js"
 import { headline, reasons } from "./reasons.js"
 
-/** Number of events that the page shows. */
-const EVENTS = 200
+/** Number of events that the page of a code or of an access grant shows. */
+export const EVENTS = 200
 
 export async function code({ session, item: access_code_id, signal }) {
   const content = h("div", {})
@@ -19,40 +19,49 @@ export async function code({ session, item: access_code_id, signal }) {
     if (!found) throw new ApiError("This access code does not exist in this workspace.", 404)
     const { devices: [device] } = await listDevices(session, { device_ids: [found.device_id] })
     const { faults } = await session.inspect("faults/list")
-    sections(content, page(session, { ...found, device_type: device?.device_type }, device, faults))
+    sections(content, page(session, { ...found, device_type: device?.device_type }, { device, faults, grant: await grantOf(session, found) }))
     const history = await session.read("/events/list", { access_code_id, since: "2000-01-01T00:00:00Z", limit: 10_000 })
-    keyed(events, history.events.slice(-EVENTS), (event) => event.event_id, eventItem)
+    keyed(events, history.events.slice(-EVENTS), (event) => event.event_id, (event) => eventItem(event))
   }, signal)
   await refresh.run()
   return [content, h("section", { "aria-labelledby": "history" }, h("h2", { id: "history" }, "Events"), events,
     h("p", {}, h("a", { href: `#/w/${session.id}/activity?filter=${access_code_id}` }, "Requests and events with this access code")))]
 }
 
+/** Returns the access grant of an access code; undefined if it belongs to none. */
+async function grantOf(session, { access_grant_id: id }) {
+  if (!id) return undefined
+  const { access_grants: [grant] } = await session.read("/access_grants/list", { access_grant_ids: [id] })
+  return { id, name: grant?.display_name ?? id }
+}
+
 /** Returns the sections of the page. Each is rendered again only if its data has changed. */
-function page(session, found, device, faults) {
+function page(session, found, { device, faults, grant }) {
   const now = session.now()
   const next = found.next_step
   const why = {
     found, list: reasons(found, { faults, now, isHeld: session.isHeld }), isAhead: next && Date.parse(next.due_at) > now,
     next: next ? `${STEPS[next.step]} ${relative(next.due_at, now)}, at ${instant(next.due_at)}. ` : "nothing, by the passing of time. ",
   }
-  const { access_code_id, is_managed, gone_at, operation } = found
+  const { access_code_id, access_method_id, is_managed, gone_at, operation } = found
   const isDue = operation && Date.parse(operation.due_at) <= now
   return [
-    ["head", { found, name: device && nameOf(device) }, (data) => head(session, data)],
+    ["head", { found, name: device && nameOf(device), grant }, (data) => head(session, data)],
     ["why", why, (data) => whyNotSet(session, data)],
     ["comparison", found, comparison],
     ["pending", found, pending],
-    ["change", { access_code_id, is_managed, gone_at }, (data) => change(session, data)],
-    ["actions", { access_code_id, is_managed, gone_at, isDue }, (data) => actions(session, data)],
+    ["change", { access_code_id, access_method_id, is_managed, gone_at }, (data) => change(session, data)],
+    ["actions", { access_code_id, access_method_id, is_managed, gone_at, isDue }, (data) => actions(session, data)],
   ]
 }
 
-function head(session, { found, name }) {
+function head(session, { found, name, grant }) {
   return [
     h("p", {}, h("a", { href: `#/w/${session.id}/locks/${found.device_id}` }, name ?? "The lock"), " · ",
       h("a", { href: `#/w/${session.id}/timeline?lock=${found.device_id}` }, "Time line")),
     h("h1", {}, found.name ?? "Access code without a name", " ", h("span", { class: "badge", "data-status": found.status }, found.gone_at ? "gone" : found.status)),
+    grant && h("p", {}, "Access grant: ", h("a", { href: `#/w/${session.id}/grants/${grant.id}` }, grant.name),
+      ". This access code can be changed and deleted only through its access grant."),
   ]
 }
 
@@ -96,8 +105,8 @@ function pending(found) {
   return [section("Pending mutations", mutations), section("Warnings", warnings)]
 }
 
-function change(session, { access_code_id, is_managed, gone_at }) {
-  if (!is_managed || gone_at) return []
+function change(session, { access_code_id, access_method_id, is_managed, gone_at }) {
+  if (!is_managed || gone_at || access_method_id) return []
   const element = form("Change the access code", "Change", async (values) => {
     const { name, code: pin } = values
     await session.seam("/access_codes/update", { access_code_id, ...(name && { name }), ...(pin && { code: pin }), ...timesOf(values) })
@@ -106,7 +115,7 @@ function change(session, { access_code_id, is_managed, gone_at }) {
   return h("details", { class: "panel" }, h("summary", {}, "Change the access code"), element)
 }
 
-function actions(session, { access_code_id, is_managed, gone_at, isDue }) {
+function actions(session, { access_code_id, access_method_id, is_managed, gone_at, isDue }) {
   if (gone_at) return []
   const path = is_managed ? "/access_codes/delete" : "/access_codes/unmanaged/delete"
   return h("p", { class: "actions" },
@@ -122,13 +131,14 @@ function actions(session, { access_code_id, is_managed, gone_at, isDue }) {
       await session.control("access_codes/clear", { access_code_id })
       return "The errors and warnings that were added are removed."
     }),
-    dangerButton("Delete the access code", "Really delete?", async () => {
+    !access_method_id && dangerButton("Delete the access code", "Really delete?", async () => {
       await session.seam(path, { access_code_id })
       return "The deletion was requested."
     }))
 }
 
-function eventItem(event) {
-  return h("li", {}, h("time", {}, instant(event.occurred_at)), " ", h("strong", {}, event.event_type), " ",
+/** Item of a list of events. `detail` is a text that follows the type. */
+export function eventItem(event, detail) {
+  return h("li", {}, h("time", {}, instant(event.occurred_at)), " ", h("strong", {}, event.event_type), " ", detail && [detail, " "],
     h("span", { class: "hint" }, event.event_description ?? words(event.event_type)))
 }

@@ -57,6 +57,7 @@ export const STEPS = {
   begin_operation: "the lock begins the operation",
   finish_operation: "the lock finishes the operation",
   report_delay: "the delay is reported",
+  report_late_issuance: "the late issuance is reported",
 }
 
 /** Argument of a shell command. */

@@ -7,6 +7,8 @@ import { Session } from "./session.js"
 import { activity } from "./activity.js"
 import { code } from "./code.js"
 import { faults } from "./faults.js"
+import { grant } from "./grant.js"
+import { grants } from "./grants.js"
 import { lock } from "./lock.js"
 import { locks } from "./locks.js"
 import { timeline } from "./timeline.js"
@@ -17,6 +19,7 @@ import { workspaces } from "./workspaces.js"
 /** Views of a workspace: the part of the address, the name in the navigation, the function. */
 const VIEWS = new Map(Object.entries({
   locks: ["Locks", locks],
+  grants: ["Access grants", grants],
   timeline: ["Time line", timeline],
   activity: ["Activity", activity],
   webhooks: ["Webhooks", webhooks],
@@ -25,7 +28,7 @@ const VIEWS = new Map(Object.entries({
 }))
 
 /** Views of one thing. */
-const DETAILS = new Map(Object.entries({ locks: lock, codes: code }))
+const DETAILS = new Map(Object.entries({ locks: lock, codes: code, grants: grant }))
 
 let session
 let bar

@@ -171,11 +171,14 @@ export class Session extends EventTarget {
     this.changed()
   }
 
-  /** Returns the requests and events with this id of an access code or a device that the server has, the newest first. */
+  /**
+   * Returns the requests and events with this id of an access code, a device or an access grant that the server has, the
+   * newest first.
+   */
   async find(id) {
     const [{ requests }, ...lists] = await Promise.all([
       control("requests", { workspace_id: this.id, limit: 1000 }),
-      ...["access_code_id", "device_id"].map((name) => read(this.workspace, "/events/list", { [name]: id, since: LONG_AGO, limit: 1000 })),
+      ...["access_code_id", "device_id", "access_grant_id"].map((name) => read(this.workspace, "/events/list", { [name]: id, since: LONG_AGO, limit: 1000 })),
     ])
     const found = requests.filter((request) => JSON.stringify(request).includes(id))
     const all = merged(found, lists.flatMap((list) => list.events)).reverse()

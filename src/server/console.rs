@@ -1,4 +1,4 @@
-//! The console: a web page that shows workspaces, locks, access codes, requests and webhooks. Its files are in
+//! The console: a web page that shows workspaces, locks, access codes, access grants, requests and webhooks. Its files are in
 //! `src/console/` and are part of the program. The page uses only Seam's API and the control plane.
 
 use super::{is_read, only_get};
@@ -30,6 +30,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ("dom.js", JAVASCRIPT, include_str!("../console/dom.js")),
     ("faults.js", JAVASCRIPT, include_str!("../console/faults.js")),
     ("format.js", JAVASCRIPT, include_str!("../console/format.js")),
+    ("grant.js", JAVASCRIPT, include_str!("../console/grant.js")),
+    ("grants.js", JAVASCRIPT, include_str!("../console/grants.js")),
     ("lock.js", JAVASCRIPT, include_str!("../console/lock.js")),
     ("locks.js", JAVASCRIPT, include_str!("../console/locks.js")),
     ("main.js", JAVASCRIPT, include_str!("../console/main.js")),

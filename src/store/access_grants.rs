@@ -3,7 +3,7 @@
 
 mod list;
 
-pub(crate) use self::list::{Filter, Listed, covered_devices, identity_names, list_in};
+pub(crate) use self::list::{Filter, Listed, covered_devices, grants_of_methods, identity_names, list_in};
 
 use super::access_codes;
 use super::row::row;

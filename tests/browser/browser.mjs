@@ -6,6 +6,10 @@ import { chromium } from "playwright-core"
 
 export const { BASE_URL, CHROMIUM } = process.env
 
+/** Instant at which the clocks of the workspaces are held, and a stay that begins three days later. */
+export const NOON = "2026-03-02T12:00:00Z"
+export const STAY = { starts_at: "2026-03-05T15:00:00Z", ends_at: "2026-03-08T11:00:00Z" }
+
 export const DESKTOP = { viewport: { width: 1280, height: 800 } }
 export const TELEPHONE = { viewport: { width: 360, height: 640 }, deviceScaleFactor: 3, isMobile: true, hasTouch: true }
 
@@ -37,6 +41,19 @@ export async function newWorkspace(parameters = {}) {
   const seam = new SeamHttp({ apiKey: created.api_key, endpoint: BASE_URL })
   return { ...created, id: created.workspace.workspace_id, seam }
 }
+
+/** Creates a workspace with a held clock. `locks` is a number, or a list of locks. */
+export const heldWorkspace = (locks = 1, more = {}) => newWorkspace({ clock: { held_at: NOON }, locks, ...more })
+
+/** Opens a view of a workspace, and waits until it is shown. */
+export async function open(page, { id }, view) {
+  const hash = `#/w/${id}/${view}`
+  await page.goto(`${BASE_URL}/_emulator/console${hash}`)
+  await page.waitForFunction((expected) => document.body.dataset.ready === expected, hash)
+}
+
+/** Waits for a message with this text. */
+export const notice = (page, text) => page.getByText(text).first().waitFor()
 
 /** Runs a test with a new page of the browser. Checks that the browser reported no problem. */
 export async function withPage(options, run) {

@@ -4,27 +4,12 @@ import assert from "node:assert/strict"
 import { execFile } from "node:child_process"
 import { after, before, test } from "node:test"
 import { promisify } from "node:util"
-import { BASE_URL, closeBrowser, control, DESKTOP, newWorkspace, openBrowser, withPage } from "./browser.mjs"
+import { BASE_URL, closeBrowser, control, DESKTOP, heldWorkspace, notice, open, openBrowser, STAY, withPage } from "./browser.mjs"
 
 const run = promisify(execFile)
 
-const NOON = "2026-03-02T12:00:00Z"
-const STAY = { starts_at: "2026-03-05T15:00:00Z", ends_at: "2026-03-08T11:00:00Z" }
-
 before(openBrowser)
 after(closeBrowser)
-
-/** Creates a workspace with a held clock. `locks` is a number, or a list of locks. */
-const heldWorkspace = (locks = 1, more = {}) => newWorkspace({ clock: { held_at: NOON }, locks, ...more })
-
-/** Opens a view of a workspace, and waits until it is shown. */
-async function open(page, { id }, view) {
-  const hash = `#/w/${id}/${view}`
-  await page.goto(`${BASE_URL}/_emulator/console${hash}`)
-  await page.waitForFunction((expected) => document.body.dataset.ready === expected, hash)
-}
-
-const notice = (page, text) => page.getByText(text).first().waitFor()
 
 test("console is the answer to a browser at / and not to other clients", async () => {
   const get = (path, accept) => fetch(BASE_URL + path, { headers: { accept } })
@@ -178,7 +163,7 @@ test("HTTP fault does not hit the requests of the console, and they are not in t
   const workspace = await heldWorkspace()
   await control("http_faults/create", { workspace_id: workspace.id, outcome: { status: 503 }, times: 1 })
   await withPage(DESKTOP, async (page) => {
-    for (const view of ["locks", "timeline", "activity", "webhooks", "faults", "workspace"]) await open(page, workspace, view)
+    for (const view of ["locks", "grants", "timeline", "activity", "webhooks", "faults", "workspace"]) await open(page, workspace, view)
     const { http_faults } = await control("http_faults/list", { workspace_id: workspace.id })
     assert.equal(http_faults[0].used, 0)
     assert.deepEqual((await control("requests", { workspace_id: workspace.id })).requests, [])

@@ -28,7 +28,7 @@ before(async () => {
   const [{ device_id }] = workspace.devices
   views = {
     workspaces: "#/", locks: `#/w/${workspace.id}/locks`, lock: `#/w/${workspace.id}/locks/${device_id}`,
-    code: `#/w/${workspace.id}/codes/${workspace.upcoming}`, timeline: `#/w/${workspace.id}/timeline`, activity: `#/w/${workspace.id}/activity`,
+    code: `#/w/${workspace.id}/codes/${workspace.upcoming}`, grants: `#/w/${workspace.id}/grants`, grant: `#/w/${workspace.id}/grants/${workspace.grant}`, timeline: `#/w/${workspace.id}/timeline`, activity: `#/w/${workspace.id}/activity`,
     webhooks: `#/w/${workspace.id}/webhooks`, faults: `#/w/${workspace.id}/faults`, workspace: `#/w/${workspace.id}/workspace`,
   }
 })
@@ -37,7 +37,8 @@ after(closeBrowser)
 /** Creates a workspace with something to see in each view. */
 async function prepared() {
   const locks = [
-    { device_type: "august_lock", name: "Front Door" }, { device_type: "yale_lock", name: "Garden Gate" },
+    { device_type: "august_lock", name: "Front Door", supports_backup_access_code_pool: false },
+    { device_type: "yale_lock", name: "Garden Gate", supports_backup_access_code_pool: false },
     { device_type: "schlage_lock", name: "Cellar", max_active_codes_supported: 1 }, { device_type: "nuki_lock", name: "Attic", online: false },
   ]
   const created = await newWorkspace({ name: "Seaside apartments", clock: { held_at: "2026-03-02T12:00:00Z" }, locks })
@@ -46,7 +47,7 @@ async function prepared() {
   const [front, garden, cellar, attic] = devices.map((device) => device.device_id)
   await seam.webhooks.create({ url: "http://127.0.0.1:9/hook" })
   const create = (device_id, name, starts_at, ends_at) => seam.accessCodes.create({ device_id, name, ...(starts_at && { starts_at, ends_at }) })
-  await create(front, "Housekeeping")
+  const housekeeping = await create(front, "Housekeeping")
   await create(front, "Ada Lovelace", "2026-03-02T15:00:00Z", "2026-03-04T11:00:00Z")
   await create(front, "Grace Hopper", "2026-03-04T15:00:00Z", "2026-03-07T11:00:00Z")
   const upcoming = await create(front, "Alan Turing", "2026-03-07T15:00:00Z", "2026-03-09T11:00:00Z")
@@ -55,14 +56,21 @@ async function prepared() {
   await create(cellar, "Bicycles", "2026-03-03T08:00:00Z", "2026-03-06T08:00:00Z")
   await control("locks/add_code", in_({ device_id: cellar, code: "2580", name: "Storage" }))
   await seam.accessCodes.create({ device_id: attic, name: "Roofer", attempt_for_offline_device: true })
+  const requested_access_methods = [{ mode: "code" }]
+  const stay = { starts_at: "2026-03-04T15:00:00Z", ends_at: "2026-03-07T11:00:00Z" }
+  const space = await seam.spaces.create({ name: "Apartment 12", device_ids: [garden, attic] })
+  await seam.accessGrants.create({ user_identity: { full_name: "Mary Somerville" }, device_ids: [garden], requested_access_methods, ...stay })
+  const grant = await seam.accessGrants.create({
+    user_identity: { full_name: "Emmy Noether", email_address: "emmy@example.com" }, access_grant_key: "stay-12",
+    space_ids: [space.space_id], device_ids: [front], requested_access_methods, ...stay,
+  })
   await control("snapshots/create", in_())
   await control("clock/advance", in_({ to: "2026-03-03T09:00:00Z" }))
-  const { access_codes: [housekeeping] } = await control("access_codes/list", in_({ device_ids: [front], limit: 1, to: "2026-03-03T00:00:00Z" }))
   await control("locks/change_code", in_({ device_id: front, access_code_id: housekeeping.access_code_id, new_code: "4321" }))
   await control("faults/create", in_({ operation: "remove", outcome: { delay: "PT5M" }, device_id: garden }))
   await control("http_faults/create", in_({ path: "/access_codes/*", outcome: { status: 503 }, times: 1, probability: 0.5 }))
   await seam.accessCodes.get({ access_code_id: front }).catch(() => {})
-  return { ...created, upcoming: upcoming.access_code_id }
+  return { ...created, upcoming: upcoming.access_code_id, grant: grant.access_grant_id }
 }
 
 async function open(page, hash) {
@@ -87,8 +95,10 @@ for (const colorScheme of ["light", "dark"]) {
           if (name === "timeline") await page.locator(".bar").first().waitFor()
           if (name === "activity") await page.locator(".entry").first().click()
           assert.deepEqual(await violations(page), [], name)
-          const { scrollWidth, innerWidth } = await page.evaluate(() => ({ scrollWidth: document.documentElement.scrollWidth, innerWidth: window.innerWidth }))
-          assert.ok(scrollWidth <= innerWidth, `${name} is ${scrollWidth} wide on a screen of ${innerWidth}`)
+          // `innerWidth` would be wrong: a telephone zooms out until everything fits.
+          const { width: screenWidth } = page.viewportSize()
+          const scrollWidth = await page.evaluate(() => document.documentElement.scrollWidth)
+          assert.ok(scrollWidth <= screenWidth, `${name} is ${scrollWidth} wide on a screen of ${screenWidth}`)
           const headings = await page.evaluate(() => document.querySelectorAll("h1").length)
           assert.equal(headings, 1, `${name} has one main heading`)
           await page.screenshot({ path: `screenshots/${name}-${colorScheme}-${width}.png`, fullPage: width === "narrow" })

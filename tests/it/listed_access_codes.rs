@@ -1,5 +1,6 @@
 //! `/_emulator/access_codes/list` and `count`: access codes with the state of their locks.
 
+use crate::access_grants::{FAR, codes, far_stay};
 use crate::support::{TestWorkspace, UNKNOWN};
 use serde_json::{Value, json};
 
@@ -128,6 +129,47 @@ fn listed_access_codes_are_those_of_the_devices_and_the_period() {
 }
 
 #[test]
+fn listed_access_codes_of_an_access_grant_say_for_which_it_waits() {
+    crate::support::run(async {
+        let lock = json!({ "device_type": "august_lock", "supports_backup_access_code_pool": false });
+        let workspace = TestWorkspace::with(json!([lock, lock])).await;
+        let other = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
+        let offline = json!({ "device_id": workspace.lock(1) });
+        workspace.post("/devices/simulate/disconnect", offline.clone()).await.ok();
+        let grant = far_stay(&workspace).await;
+        let of_grant = json!({ "access_grant_id": grant["access_grant_id"] });
+        let [online_code, offline_code] = &codes(&workspace, &grant).await[..] else { panic!("two codes") };
+        for (code, is_ready) in [(online_code, true), (offline_code, false)] {
+            let code = listed(&workspace, &code["access_code_id"]).await;
+            assert_eq!(code["is_ready_to_issue"], is_ready);
+            assert_eq!(code["access_grant_id"], grant["access_grant_id"]);
+            assert_eq!(code["access_method_id"], grant["access_method_ids"][0]);
+        }
+        let listed_ids = list(&workspace, of_grant.clone()).await;
+        assert!(listed_ids.len() == 2 && listed_ids.iter().all(|code| code["access_code_id"] != other));
+        let single = listed(&workspace, &other).await;
+        for name in ["access_grant_id", "access_method_id", "is_ready_to_issue"] {
+            assert_eq!(single[name], Value::Null, "{name}");
+        }
+        workspace.post("/devices/simulate/connect", offline).await.ok();
+        assert!(list(&workspace, of_grant.clone()).await.iter().all(|code| code["is_ready_to_issue"] == true));
+        // A code that is removed from its lock does not delay its method.
+        workspace.advance_to(FAR[0]).await;
+        workspace.post("/access_grants/delete", of_grant.clone()).await.ok();
+        let removing = list(&workspace, of_grant.clone()).await;
+        assert!(removing.len() == 2 && removing.iter().all(|code| code["is_ready_to_issue"].is_null()));
+        workspace.advance("PT1S").await;
+        assert_eq!(list(&workspace, of_grant).await, [] as [Value; 0]);
+        // The access method of a code that is gone is gone too.
+        let gone = listed(&workspace, &online_code["access_code_id"]).await;
+        assert_eq!(
+            (&gone["access_grant_id"], &gone["access_method_id"]),
+            (&Value::Null, &grant["access_method_ids"][0])
+        );
+    });
+}
+
+#[test]
 fn listed_access_codes_are_only_those_of_the_workspace() {
     crate::support::run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
@@ -136,6 +178,10 @@ fn listed_access_codes_are_only_those_of_the_workspace() {
         assert_eq!(list(&workspace, by_id.clone()).await, [] as [Value; 0]);
         assert_eq!(list(&workspace, json!({ "device_ids": other.locks() })).await, [] as [Value; 0]);
         assert_eq!(list(&other, by_id).await.len(), 1);
+        let grant = far_stay(&other).await;
+        let of_grant = json!({ "access_grant_id": grant["access_grant_id"] });
+        assert_eq!(list(&workspace, of_grant.clone()).await, [] as [Value; 0]);
+        assert_eq!(list(&other, of_grant).await.len(), 1);
         let count = json!({ "device_ids": other.locks() });
         assert_eq!(workspace.post("/_emulator/access_codes/count", count).await.ok()["counts"], json!([]));
     });
@@ -151,6 +197,7 @@ fn listed_access_codes_reject_invalid_parameters() {
             ("device_ids", json!("all")),
             ("device_ids", json!(many)),
             ("access_code_ids", json!(["x"])),
+            ("access_grant_id", json!("x")),
             ("from", json!("yesterday")),
             ("to", json!(5)),
             ("limit", json!(0)),

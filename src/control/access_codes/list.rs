@@ -7,6 +7,7 @@ use crate::clock::{Timestamp, iso};
 use crate::compute;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{FaultOutcome, Lock, Operation, Step};
+use crate::domain::access_grant::{MethodCode, Progress};
 use crate::domain::caller::Visibility;
 use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::keypad;
@@ -14,7 +15,7 @@ use crate::engine::app::App;
 use crate::error::{Error, Result};
 use crate::http::params::optional_instant;
 use crate::store::access_codes::{self, Filter};
-use crate::store::{Ownership, devices, workspaces};
+use crate::store::{Ownership, access_grants, devices, workspaces};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +31,7 @@ const CHUNK: usize = 100;
 pub(in crate::control) struct List {
     device_ids: Option<Vec<Uuid>>,
     access_code_ids: Option<Vec<Uuid>>,
+    access_grant_id: Option<Uuid>,
     from: Option<String>,
     to: Option<String>,
     limit: Option<f64>,
@@ -57,6 +59,12 @@ struct ListedCode {
     next_step: Option<NextStep>,
     #[serde(with = "iso::option")]
     gone_at: Option<Timestamp>,
+    /// `None`: the code belongs to no access method, or the access method is gone.
+    access_grant_id: Option<Uuid>,
+    access_method_id: Option<Uuid>,
+    /// True if the guest can rely on the code; false if its access method waits for it. `None` if the access method does
+    /// not depend on it.
+    is_ready_to_issue: Option<bool>,
 }
 
 /// Operation that the lock performs, or must perform to reach the requested state.
@@ -81,18 +89,27 @@ struct NextStep {
     due_at: Timestamp,
 }
 
-/// Lists the codes on some devices, or those with some ids, newest first.
+/// What the codes of a list depend on.
+struct Surroundings {
+    /// Device of each code, with the properties that determine the steps of its codes.
+    locks: HashMap<Uuid, (Device, Lock)>,
+    /// Access grant of each access method.
+    grants: HashMap<Uuid, Uuid>,
+}
+
+/// Lists the codes on some devices, those with some ids, or those of an access grant, newest first.
 pub(in crate::control) async fn list(call: Control<List>) -> Result<Listed> {
     let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
-    let List { device_ids, access_code_ids, from, to, limit } = &call.input;
-    if device_ids.is_none() && access_code_ids.is_none() {
-        return Err(Error::invalid_request("Either 'device_ids' or 'access_code_ids' is required"));
+    let List { device_ids, access_code_ids, access_grant_id, from, to, limit } = &call.input;
+    if device_ids.is_none() && access_code_ids.is_none() && access_grant_id.is_none() {
+        return Err(Error::invalid_request("One of 'device_ids', 'access_code_ids', 'access_grant_id' is required"));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the contract limits it")]
     let limit = limit.map_or(DEFAULT_LIMIT, |limit| limit as usize);
     let filter = Filter {
         device_ids: device_ids.as_deref(),
         access_code_ids: access_code_ids.as_deref(),
+        access_grant_id: *access_grant_id,
         starts_before: optional_instant("to", to.as_deref())?,
         ends_after: optional_instant("from", from.as_deref())?,
         ownership: Ownership::Any,
@@ -104,10 +121,14 @@ pub(in crate::control) async fn list(call: Control<List>) -> Result<Listed> {
     let mut found = access_codes::list(&call.app.pool, &visibility, &filter).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let locks = locks(&call.app, &visibility, &found).await?;
+    let method_ids: Vec<Uuid> = found.iter().filter_map(|(code, _)| code.access_method_id).collect();
+    let surroundings = Surroundings {
+        locks: locks(&call.app, &visibility, &found).await?,
+        grants: access_grants::grants_of_methods(&call.app.pool, visibility.workspace_id, &method_ids).await?,
+    };
     let mut access_codes = Vec::with_capacity(found.len());
     for chunk in found.chunks(CHUNK) {
-        let convert = || chunk.iter().filter_map(|(code, summary)| listed(code, summary, &locks).transpose());
+        let convert = || chunk.iter().filter_map(|(code, summary)| listed(code, summary, &surroundings).transpose());
         let converted = compute::sized(found.len() > CHUNK, || convert().collect::<Result<Vec<_>>>()).await?;
         access_codes.extend(converted);
     }
@@ -142,9 +163,10 @@ async fn locks(
 fn listed(
     code: &AccessCode,
     summary: &DeviceSummary,
-    locks: &HashMap<Uuid, (Device, Lock)>,
+    Surroundings { locks, grants }: &Surroundings,
 ) -> Result<Option<ListedCode>> {
     let Some((device, lock)) = locks.get(&code.device_id) else { return Ok(None) };
+    let progress = MethodCode::of(code, device.reachable_since.is_some()).map(|of_method| of_method.progress);
     let state = &code.state;
     let failure = state.rare_fields.failure.as_ref();
     let operation = state.required_operation().map(|(operation, due_at)| OperationBody {
@@ -163,6 +185,9 @@ fn listed(
         operation,
         next_step: state.next(lock).map(|(due_at, step)| NextStep { step: step_name(step), due_at }),
         gone_at: state.gone_at,
+        access_grant_id: code.access_method_id.and_then(|id| grants.get(&id).copied()),
+        access_method_id: code.access_method_id,
+        is_ready_to_issue: progress.filter(|progress| *progress != Progress::Over).map(|it| it == Progress::Ready),
     }))
 }
 

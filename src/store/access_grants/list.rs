@@ -5,6 +5,7 @@ use super::{AccessGrantRow, methods_of};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_grant::{AccessGrant, AccessMethod};
 use crate::error::Result;
+use crate::postgres::Pool;
 use crate::store::{Position, access_codes, push_page, push_workspace};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use std::collections::{BTreeSet, HashMap};
@@ -230,4 +231,22 @@ pub(crate) async fn identity_names(connection: &mut PgConnection, ids: Vec<Uuid>
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.user_identity_id, row.name)).collect())
+}
+
+/// Returns the grant of each of these methods of a workspace. Methods that are gone are missing.
+pub(crate) async fn grants_of_methods(
+    pool: &Pool,
+    workspace_id: Uuid,
+    method_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Uuid>> {
+    if method_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        "select access_method_id, access_grant_id from access_method where access_method_id = any($1)",
+        method_ids
+    )
+    .fetch_all(pool.for_workspace(workspace_id))
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.access_method_id, row.access_grant_id)).collect())
 }
