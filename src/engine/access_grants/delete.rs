@@ -2,6 +2,7 @@
 //! its last code.
 
 use super::{GrantReference, find, lock_grants};
+use crate::domain::access_grant::LockedGrant;
 use crate::domain::caller::Visibility;
 use crate::engine::app::App;
 use crate::engine::locked_workspace;
@@ -92,8 +93,10 @@ async fn delete_in(
     let mut work = UnitOfWork::begin_in(tx, &everything, Scope::Codes(&code_ids)).await?;
     let grant_ids: Vec<Uuid> = grants.iter().map(|listed| listed.grant.access_grant_id).collect();
     lock_grants(&mut work, &grant_ids).await?;
-    // A backup code may have been pulled before the devices were locked.
-    let of_grants = work.codes.grants.iter().flat_map(|locked| {
+    // A backup code may have been pulled before the devices were locked. The unit of work can have further grants: those
+    // whose codes wait for a place on a lock.
+    let is_named = |locked: &&LockedGrant| grant_ids.contains(&locked.grant.access_grant_id);
+    let of_grants = work.codes.grants.iter().filter(is_named).flat_map(|locked| {
         let grant_id = locked.grant.access_grant_id;
         let codes = locked.codes().iter().filter(move |(_, code)| is_deleted(grant_id, code.access_method_id));
         codes.map(|(access_code_id, _)| *access_code_id)

@@ -281,6 +281,43 @@ fn access_grant_gets_its_code_as_soon_as_a_full_lock_has_a_place() {
 }
 
 #[test]
+fn access_method_stays_issued_after_its_changed_code_was_taken_off_until_later() {
+    run(async {
+        let lock = json!({ "device_type": "ttlock_lock", "native_scheduling": false, NO_POOL: false });
+        let workspace = TestWorkspace::with(json!([lock])).await;
+        let created = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
+        workspace.advance("PT1S").await;
+        update(&workspace, &created, json!({ "starts_at": FAR[0], "ends_at": FAR[1] })).await;
+        let code = codes(&workspace, &created).await.remove(0);
+        let change =
+            json!({ "device_id": workspace.lock(0), "access_code_id": code["access_code_id"], "name": "other" });
+        workspace.post("/_emulator/locks/change_code", change).await.ok();
+        workspace.advance("PT1H").await;
+        let code = codes(&workspace, &created).await.remove(0);
+        assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([])));
+        assert_eq!(methods(&workspace, &created).await[0]["is_issued"], true);
+    });
+}
+
+#[test]
+fn access_method_that_is_deleted_makes_room_for_another_grant() {
+    run(async {
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
+        let first = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
+        workspace.advance("PT1S").await;
+        let second = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
+        workspace.advance("PT1S").await;
+        assert_eq!(methods(&workspace, &second).await[0]["is_issued"], false);
+        let params = json!({ "access_grant_id": first["access_grant_id"] });
+        workspace.post("/access_methods/delete", params).await.ok();
+        workspace.advance("PT1H").await;
+        assert_eq!(methods(&workspace, &second).await[0]["is_issued"], true);
+        assert_eq!(read(&workspace, &second).await["errors"], json!([]));
+    });
+}
+
+#[test]
 fn access_method_whose_only_lock_is_full_fails_and_is_issued_later() {
     run(async {
         let workspace =

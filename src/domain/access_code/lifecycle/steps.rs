@@ -324,7 +324,9 @@ impl CodeState {
             domain_events.push((at, DomainEvent::RemovedFromDevice));
         }
         if self.removing_since().is_none() {
-            // The start was moved to later: the code is set again closer to the new start.
+            // The start was moved to later: the code is set again closer to the new start. That reverts a change made at
+            // the lock too.
+            self.rare_fields.external = self.rare_fields.external.take().filter(|external| external.is_honoured);
             if let Some(change) = previous.and_then(|previous| self.take_confirmed_change(&previous)) {
                 domain_events.push((at, DomainEvent::Changed(change)));
             }
