@@ -102,7 +102,7 @@ pub(crate) enum Progress {
     ///
     /// [`CodeState::is_ready_to_issue`]: crate::domain::access_code::lifecycle::CodeState::is_ready_to_issue
     Ready,
-    /// The code was deleted or has ended.
+    /// The code was deleted or has ended, or it is an offline code for other times.
     Over,
 }
 
@@ -234,6 +234,10 @@ impl LockedGrant {
 
     /// Takes over the present state of a code.
     pub(crate) fn update_code(&mut self, access_code_id: Uuid, code: Option<MethodCode>) {
+        // An offline code for other times is replaced by another code.
+        let is_outdated = |code: &MethodCode| code.computed_for.is_some_and(|times| !self.grant.is_within(times));
+        let code =
+            code.map(|code| if is_outdated(&code) { MethodCode { progress: Progress::Over, ..code } } else { code });
         let before = match code {
             Some(code) => self.codes.insert(access_code_id, code),
             None => self.codes.remove(&access_code_id),

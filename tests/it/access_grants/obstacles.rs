@@ -404,6 +404,7 @@ fn access_grant_extended_on_an_offline_only_lock_gets_another_code() {
         let (workspace, created) = stay_on_an_offline_only_lock().await;
         let before = methods(&workspace, &created).await.remove(0);
         update(&workspace, &created, json!({ "ends_at": "2026-03-06T12:00:00Z" })).await;
+        workspace.advance("PT1S").await;
         let after = methods(&workspace, &created).await;
         assert_eq!(after.len(), 1);
         assert_eq!(after[0]["access_method_id"], before["access_method_id"]);
