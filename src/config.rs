@@ -337,21 +337,21 @@ impl Config {
 }
 
 impl Settings {
-    /// Returns the settings of a server that behaves as Seam's own fake: there, no lock operation ever finishes, and
-    /// access codes stay after their end.
+    /// Returns the settings with those of a server that behaves as Seam's own fake, if it does. There, no lock operation
+    /// ever finishes, except for requests that wait for the lock, and access codes stay after their end.
     #[must_use]
     pub fn completed(mut self) -> Self {
         if self.like_fake {
-            self.programming = Programming(None);
-            self.slow_after = NEVER_SLOW;
+            self.programming = Programming(Some(NEVER));
+            self.slow_after = NEVER;
             self.keep_expired_access_codes = true;
         }
         self
     }
 }
 
-/// Time after which an operation counts as slow on a server on which operations never finish.
-const NEVER_SLOW: TimeDelta = TimeDelta::days(36_500);
+/// Duration of operations that never finish, and time after which they count as slow: longer than any test.
+const NEVER: TimeDelta = TimeDelta::days(36_500);
 
 /// Maximum number of connections of the private PostgreSQL for requests; the server itself and `psql` need some, too.
 const MAX_PRIVATE_CONNECTIONS: u32 = 50;

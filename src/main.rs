@@ -269,7 +269,7 @@ fn welcome(
     writeln!(out, "  access token  {PERSONAL_ACCESS_TOKEN}")?;
     writeln!(out, "  workspace     {WORKSPACE_ID}")?;
     if config.settings.like_fake {
-        writeln!(out, "  like the fake its ids, tokens and paths: curl {base_url}/_fake/default_seed")?;
+        writeln!(out, "  as the fake   its ids and tokens: curl {base_url}/_fake/default_seed")?;
     }
     if let WorkspaceClock::Held { at } = config.settings.clock {
         writeln!(out, "  clock         held at {} in new workspaces", to_iso(at))?;

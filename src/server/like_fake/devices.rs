@@ -18,16 +18,11 @@ const LOCKS: &str = "/locks/list";
 /// Parameters with the types of devices.
 const TYPE_PARAMETERS: [&str; 3] = ["device_type", "device_types", "device_types[]"];
 
-/// Members of a lock that other devices do not have.
-const OF_LOCK: [&str; 7] = [
-    "can_program_online_access_codes",
-    "can_remotely_lock",
-    "can_remotely_unlock",
-    "can_configure_auto_lock",
-    "can_unlock_with_code",
-    "device_provider",
-    "device_manufacturer",
-];
+/// Members of a lock that other devices do not have, in addition to those whose names begin with [`CAPABILITY`].
+const OF_LOCK: [&str; 2] = ["device_provider", "device_manufacturer"];
+
+/// Start of the names of members with a capability.
+const CAPABILITY: &str = "can_";
 
 /// Filter of a list of devices.
 #[derive(Debug, Default)]
@@ -88,7 +83,7 @@ pub(super) fn shown(device: &Map<String, Value>) -> Option<Map<String, Value>> {
     let id = device.get("device_id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok())?;
     device.get("device_type").filter(|_| [ECOBEE, MINUT].contains(&id))?;
     let mut shown = device.clone();
-    shown.retain(|name, _| !OF_LOCK.contains(&name.as_str()));
+    shown.retain(|name, _| !name.starts_with(CAPABILITY) && !OF_LOCK.contains(&name.as_str()));
     let (device_type, capability) = if id == ECOBEE { (TYPES[0], "thermostat") } else { (TYPES[1], "noise_detection") };
     shown.insert("device_type".to_owned(), json!(device_type));
     shown.insert("capabilities_supported".to_owned(), json!([capability]));

@@ -88,9 +88,9 @@ fn collect(document: &Value, names: &mut HashSet<String>) {
     match document {
         Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
         Value::Object(members) => {
-            let parameter = members.get("name").and_then(Value::as_str).zip(members.get("schema"));
+            let own = members.get("name").and_then(Value::as_str).zip(members.get("schema"));
             let properties = members.get("properties").and_then(Value::as_object).into_iter().flatten();
-            let named = properties.map(|(name, schema)| (name.as_str(), schema)).chain(parameter);
+            let named = properties.map(|(name, schema)| (name.as_str(), schema)).chain(own);
             names.extend(named.filter(|(_, schema)| is_of_uuids(schema)).map(|(name, _)| name.to_owned()));
             members.values().for_each(|member| collect(member, names));
         }

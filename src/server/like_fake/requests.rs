@@ -78,12 +78,12 @@ pub(super) fn translate(parameters: &UuidParameters, parts: &mut Parts, body: By
     let mut has_new_query = translate_query(parameters, &mut query);
     let mut has_new_body = translate_members(parameters, &mut members);
     let path = parts.uri.path().to_owned();
-    let mut asked = Asked::default();
-    asked.types = TypeFilter::take(&path, (&mut query, &mut has_new_query), (&mut members, &mut has_new_body));
+    let types = TypeFilter::take(&path, (&mut query, &mut has_new_query), (&mut members, &mut has_new_body));
     let has_sync = members.contains_key(SYNC) || query.iter().any(|(name, _)| name == SYNC);
-    if DELETIONS.contains(&path.as_str()) && !has_sync {
+    let asked = Asked { types, is_deletion: DELETIONS.contains(&path.as_str()) && !has_sync };
+    if asked.is_deletion {
         members.insert(SYNC.to_owned(), Value::Bool(true));
-        (asked.is_deletion, has_new_body) = (true, true);
+        has_new_body = true;
     }
     if has_new_query {
         set_query(parts, &path, &query)?;
