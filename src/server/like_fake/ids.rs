@@ -90,8 +90,8 @@ fn collect(document: &Value, names: &mut HashSet<String>) {
         Value::Object(members) => {
             let own = members.get("name").and_then(Value::as_str).zip(members.get("schema"));
             let properties = members.get("properties").and_then(Value::as_object).into_iter().flatten();
-            let named = properties.map(|(name, schema)| (name.as_str(), schema)).chain(own);
-            names.extend(named.filter(|(_, schema)| is_of_uuids(schema)).map(|(name, _)| name.to_owned()));
+            let all = properties.map(|(name, schema)| (name.as_str(), schema)).chain(own);
+            names.extend(all.filter(|(_, schema)| is_of_uuids(schema)).map(|(name, _)| name.to_owned()));
             members.values().for_each(|member| collect(member, names));
         }
         _ => {}

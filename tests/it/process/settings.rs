@@ -208,10 +208,9 @@ fn command_line_of_the_fake_starts_a_server_with_its_seed() {
         let seed = client().get(format!("{}/_fake/default_seed", latchkey.base_url)).send().await.unwrap();
         assert_eq!(seed.headers()["seam-request-id"], "request1");
         let seed: Value = seed.json().await.unwrap();
-        let body = json!({ "device_id": seed["august_device_1"] });
-        let api_key = seed["seam_apikey1_token"].as_str().unwrap();
-        let found = post(&latchkey.base_url, api_key, "/devices/get", &body).await.unwrap();
-        assert_eq!(found["device"]["device_type"], "august_lock");
+        let url = format!("{}/devices/get?device_id={}", latchkey.base_url, seed["august_device_1"].as_str().unwrap());
+        let found = client().get(url).bearer_auth(seed["seam_apikey1_token"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(found.json::<Value>().await.unwrap()["device"]["device_type"], "august_lock");
     });
     assert!(latchkey.startup_lines.iter().any(|line| line.contains("deleted when the server stops")));
 }
