@@ -145,7 +145,7 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Prints the findings of [`doctor`]. Returns true if a server can start.
 fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(doctor::check(config));
+    let findings = runtime.block_on(doctor::check(&config.clone().completed()));
     for finding in &findings {
         print(finding)?;
     }
