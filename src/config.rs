@@ -222,6 +222,11 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_SEED", value_parser = seed, help_heading = "New workspaces")]
     pub seed: Option<String>,
 
+    /// Behave as Seam's own fake, @seamapi/fake-seam-connect: with its workspaces, ids, tokens and /_fake paths, and new
+    /// data at each start. The variable PORT sets the port.
+    #[arg(long, env = "LATCHKEY_LIKE_FAKE", value_parser = switch, help_heading = "New workspaces")]
+    pub like_fake: bool,
+
     /// Delete events and action attempts older than this ISO 8601 duration, and access codes that were deleted that
     /// long ago. Default: keep them. Workspaces with a held clock keep everything.
     #[arg(long, env = "LATCHKEY_RETENTION", value_parser = retention, help_heading = "Limits")]
@@ -291,6 +296,16 @@ pub struct Settings {
 }
 
 impl Config {
+    /// Returns the configuration with the settings that follow from other settings.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.settings.like_fake {
+            self.ephemeral |= self.data_dir.is_none();
+            self.settings = self.settings.completed();
+        }
+        self
+    }
+
     /// Checks settings that depend on each other.
     ///
     /// # Errors
@@ -320,6 +335,23 @@ impl Config {
         Ok(())
     }
 }
+
+impl Settings {
+    /// Returns the settings with those of a server that behaves as Seam's own fake, if it does. There, no lock operation
+    /// ever finishes, except for requests that wait for the lock, and access codes stay after their end.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.like_fake {
+            self.programming = Programming(Some(NEVER));
+            self.slow_after = NEVER;
+            self.keep_expired_access_codes = true;
+        }
+        self
+    }
+}
+
+/// Duration of operations that never finish, and time after which they count as slow: longer than any test.
+const NEVER: TimeDelta = TimeDelta::days(36_500);
 
 /// Maximum number of connections of the private PostgreSQL for requests; the server itself and `psql` need some, too.
 const MAX_PRIVATE_CONNECTIONS: u32 = 50;

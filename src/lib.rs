@@ -48,6 +48,7 @@ mod tls;
 pub mod testing;
 
 pub use crate::clock::{WorkspaceClock, to_iso};
+pub use crate::commands::arguments::arguments;
 pub use crate::commands::{attach, background, doctor, env, exec, health, reset};
 pub use crate::config::{Command, CommandLine, Config};
 pub use crate::domain::device::Device;
@@ -56,5 +57,6 @@ pub use crate::engine::app::App;
 pub use crate::engine::sandbox::ensure as ensure_sandbox;
 pub use crate::postgres::{Database, PoolLimits, connect};
 pub use crate::server::fixtures::{self, Fixtures, Loaded};
+pub use crate::server::like_fake::load as load_seed_of_fake;
 pub use crate::server::serve;
 pub use crate::stop::Stop;

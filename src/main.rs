@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health, log,
-    reset, serve, to_iso,
+    Stop, WORKSPACE_ID, WorkspaceClock, arguments, attach, connect, doctor, ensure_sandbox, env, exec, fixtures,
+    health, load_seed_of_fake, log, reset, serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
@@ -68,7 +68,8 @@ fn unset_empty_variables() {
 
 fn main() -> ExitCode {
     unset_empty_variables();
-    let CommandLine { command, config } = CommandLine::parse();
+    let CommandLine { command, config } =
+        CommandLine::parse_from(arguments(std::env::args_os(), |name| std::env::var_os(name)));
     let result = match command {
         None => return exit_code(start(&config)),
         Some(Command::Serve(config)) => return exit_code(start(&config)),
@@ -144,7 +145,7 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Prints the findings of [`doctor`]. Returns true if a server can start.
 fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(doctor::check(config));
+    let findings = runtime.block_on(doctor::check(&config.clone().completed()));
     for finding in &findings {
         print(finding)?;
     }
@@ -154,6 +155,7 @@ fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Starts the database and the server, and serves until the server is stopped.
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
+    let config = &config.clone().completed();
     let _lines = log::start(&config.settings)?;
     use_small_pages();
     let announcement = Announcement::begin()?;
@@ -235,6 +237,9 @@ async fn prepare(
     let pools = connect(database, PoolLimits::of(&config.settings)).await?;
     let app = App::new(config.settings.clone(), pools)?;
     let locks = ensure_sandbox(&app).await?;
+    if config.settings.like_fake {
+        load_seed_of_fake(&app).await?;
+    }
     let loaded = match fixtures {
         Some(fixtures) => fixtures.load(&app).await?,
         None => Loaded::default(),
@@ -263,6 +268,9 @@ fn welcome(
     writeln!(out, "  api key       {API_KEY}")?;
     writeln!(out, "  access token  {PERSONAL_ACCESS_TOKEN}")?;
     writeln!(out, "  workspace     {WORKSPACE_ID}")?;
+    if config.settings.like_fake {
+        writeln!(out, "  as the fake   its ids and tokens: curl {base_url}/_fake/default_seed")?;
+    }
     if let WorkspaceClock::Held { at } = config.settings.clock {
         writeln!(out, "  clock         held at {} in new workspaces", to_iso(at))?;
     }

@@ -4,6 +4,7 @@ mod api_reference;
 mod console;
 pub mod fixtures;
 pub(crate) mod health;
+pub(crate) mod like_fake;
 mod metrics;
 
 use self::health::LastEvaluation;
@@ -52,7 +53,7 @@ pub fn router(app: App) -> Router {
         .route("/", any(console::root))
         .fallback(edge::fallback)
         .layer(cors());
-    Router::new()
+    let routes = Router::new()
         .route("/metrics", any(metrics).layer(Extension(Arc::new(LastBacklog::default()))))
         .merge(control_plane)
         .merge(api::connect_webviews::view::router())
@@ -61,8 +62,12 @@ pub fn router(app: App) -> Router {
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(with_cors)
-        .layer((axum::middleware::from_fn_with_state(app.clone(), frame), CatchPanicLayer::custom(panic_response)))
-        .with_state(app)
+        .with_state(app.clone());
+    let is_like_fake = app.config.like_fake;
+    let routes = if is_like_fake { like_fake::wrap(&app, routes) } else { routes };
+    let framed =
+        routes.layer((axum::middleware::from_fn_with_state(app, frame), CatchPanicLayer::custom(panic_response)));
+    if is_like_fake { like_fake::number_requests(framed) } else { framed }
 }
 
 /// Middleware of every request. It is one function, because each layer copies the route below it for each request.

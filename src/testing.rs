@@ -126,6 +126,9 @@ pub mod postgres {
 }
 pub mod server {
     pub use crate::server::{OUTSIDE_THE_CONTRACT, router};
+    pub mod like_fake {
+        pub use crate::server::like_fake::load;
+    }
     pub mod fixtures {
         pub use crate::server::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
     }

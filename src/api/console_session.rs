@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use uuid::Uuid;
 
@@ -13,18 +14,28 @@ struct Header {
     alg: String,
 }
 
+/// End and start of the validity, in seconds since 1970, on the clock of the machine.
+#[derive(Deserialize)]
+struct Validity {
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
 #[derive(Deserialize)]
 struct Claims {
     /// Id of the person.
     sub: Uuid,
-    /// End and start of the validity, in seconds since 1970, on the clock of the machine.
-    exp: Option<f64>,
-    nbf: Option<f64>,
 }
 
 /// Returns the person of a token; `None` if the token is malformed, has another signature, or is not valid at this
 /// time.
 pub(super) fn person_of(secret: &str, token: &str, machine_now: Timestamp) -> Option<Uuid> {
+    claims_of(secret, token, machine_now).map(|claims: Claims| claims.sub)
+}
+
+/// Returns the claims of a token; `None` if the token or its claims are malformed, or if it has another signature, or
+/// is not valid at this time.
+pub(crate) fn claims_of<C: DeserializeOwned>(secret: &str, token: &str, machine_now: Timestamp) -> Option<C> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
@@ -36,11 +47,12 @@ pub(super) fn person_of(secret: &str, token: &str, machine_now: Timestamp) -> Op
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
     mac.update(signed.as_bytes());
     mac.verify_slice(&decode(signature)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&decode(claims)?).ok()?;
+    let claims = decode(claims)?;
+    let Validity { exp, nbf } = serde_json::from_slice(&claims).ok()?;
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of today are far below 2^52")]
     let now = machine_now.timestamp_millis() as f64 / 1000.0;
-    let is_valid = claims.exp.is_none_or(|exp| now < exp) && claims.nbf.is_none_or(|nbf| nbf <= now);
-    is_valid.then_some(claims.sub)
+    let is_valid = exp.is_none_or(|exp| now < exp) && nbf.is_none_or(|nbf| nbf <= now);
+    if is_valid { serde_json::from_slice(&claims).ok() } else { None }
 }
 
 #[cfg(test)]

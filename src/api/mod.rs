@@ -9,7 +9,7 @@ pub(crate) mod caller;
 pub(crate) mod client_sessions;
 pub(crate) mod connect_webviews;
 pub(crate) mod connected_accounts;
-mod console_session;
+pub(crate) mod console_session;
 pub(crate) mod devices;
 pub(crate) mod edge;
 pub(crate) mod events;

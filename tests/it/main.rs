@@ -36,6 +36,7 @@ mod keypad;
 mod layers;
 mod ledger;
 mod lifecycle;
+mod like_fake;
 mod limits;
 mod linked_codes;
 mod listed_access_codes;

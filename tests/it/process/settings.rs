@@ -1,6 +1,6 @@
 //! Server settings that are defaults of new workspaces: clock, seed, retention and programming.
 
-use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
+use super::{Latchkey, client, command, latchkey_unkeyed, post, wait_for};
 use crate::support::download;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use serde_json::{Value, json};
@@ -198,4 +198,19 @@ fn variable_that_is_empty_counts_as_unset_and_switches_take_0_and_1() {
 fn admin_token_with_an_open_control_plane_is_an_error() {
     let stderr = super::failed_start(&mut command(&["--control-plane", "open", "--admin-token", "secret"]));
     assert!(stderr.contains("--control-plane guarded") && stderr.contains("omit the token"), "{stderr}");
+}
+
+#[test]
+fn command_line_of_the_fake_starts_a_server_with_its_seed() {
+    let mut fake = command(&["serve", "--like-fake", "--seed"]);
+    let latchkey = Latchkey::await_ready(fake.env("PORT", "0"));
+    wait_for(async {
+        let seed = client().get(format!("{}/_fake/default_seed", latchkey.base_url)).send().await.unwrap();
+        assert_eq!(seed.headers()["seam-request-id"], "request1");
+        let seed: Value = seed.json().await.unwrap();
+        let url = format!("{}/devices/get?device_id={}", latchkey.base_url, seed["august_device_1"].as_str().unwrap());
+        let found = client().get(url).bearer_auth(seed["seam_apikey1_token"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(found.json::<Value>().await.unwrap()["device"]["device_type"], "august_lock");
+    });
+    assert!(latchkey.startup_lines.iter().any(|line| line.contains("deleted when the server stops")));
 }
