@@ -80,6 +80,22 @@ impl WorkspaceParams {
             locks: Vec::new(),
         }
     }
+
+    /// Returns the settings of the new workspace.
+    fn settings(&self, config: &Settings) -> WorkspaceSettings {
+        WorkspaceSettings {
+            clock: self.clock,
+            programming: self.programming,
+            slow_after: config.slow_after,
+            keeps_expired: self.keeps_expired,
+            has_faults: false,
+            has_webhooks: false,
+            rate_limits: None,
+            same_code: self.same_code,
+            refuse_begun_windows: self.refuse_begun_windows,
+            late_issuance: self.late_issuance,
+        }
+    }
 }
 
 /// Person to whom a new workspace belongs.
@@ -144,7 +160,7 @@ pub(crate) async fn create_in(
     config: &Settings,
     params: WorkspaceParams,
 ) -> Result<CreatedWorkspace> {
-    let machine_now = machine_now();
+    let (machine_now, settings) = (machine_now(), params.settings(config));
     let seed = match params.seed {
         None => seed_of_server(tx, config, params.workspace_id).await?,
         seed => seed,
@@ -177,18 +193,6 @@ pub(crate) async fn create_in(
         ids: ids.clone(),
         has_http_faults: false,
         is_strict: false,
-    };
-    let settings = WorkspaceSettings {
-        clock: params.clock,
-        programming: params.programming,
-        slow_after: config.slow_after,
-        keeps_expired: params.keeps_expired,
-        has_faults: false,
-        has_webhooks: false,
-        rate_limits: None,
-        same_code: params.same_code,
-        refuse_begun_windows: params.refuse_begun_windows,
-        late_issuance: params.late_issuance,
     };
     let created_at = settings.clock.now(machine_now);
     let new = NewWorkspace {
