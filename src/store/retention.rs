@@ -6,6 +6,7 @@ use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::postgres::Pool;
+use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -37,20 +38,7 @@ pub(crate) async fn remove_batch(
 ) -> Result<(u64, bool)> {
     let full = limit.unsigned_abs();
     let mut tx = pool.begin(Uuid::nil()).await?;
-    let attempts = sqlx::query!(
-        "delete from action_attempt where action_attempt_id = any(array(
-             select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as bounds(id, before)
-             cross join lateral (select action_attempt_id from action_attempt
-                                 where workspace_id = bounds.id and created_at < bounds.before
-                                 limit $3 for update skip locked) as old
-             limit $3))",
-        workspace_ids,
-        before,
-        limit
-    )
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
+    let attempts = remove_attempts(&mut tx, workspace_ids, before, limit).await?;
     if attempts >= full {
         tx.commit().await?;
         return Ok((attempts, false));
@@ -86,19 +74,47 @@ pub(crate) async fn remove_batch(
     let before: HashMap<Uuid, Timestamp> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
     let codes = events.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));
     let (codes, before): (Vec<Uuid>, Vec<Timestamp>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
-    let codes = sqlx::query!(
+    let codes = remove_codes(&mut tx, &codes, &before).await?;
+    tx.commit().await?;
+    let events = events.len() as u64;
+    Ok((attempts + events + codes, events < full))
+}
+
+/// Removes at most `limit` action attempts from before the instants of their workspaces.
+async fn remove_attempts(
+    tx: &mut PgConnection,
+    workspace_ids: &[Uuid],
+    before: &[Timestamp],
+    limit: i64,
+) -> Result<u64> {
+    let done = sqlx::query!(
+        "delete from action_attempt where action_attempt_id = any(array(
+             select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as bounds(id, before)
+             cross join lateral (select action_attempt_id from action_attempt
+                                 where workspace_id = bounds.id and created_at < bounds.before
+                                 limit $3 for update skip locked) as old
+             limit $3))",
+        workspace_ids,
+        before,
+        limit
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes those of these codes that have been gone since before the instants given for them.
+async fn remove_codes(tx: &mut PgConnection, access_code_ids: &[Uuid], before: &[Timestamp]) -> Result<u64> {
+    let done = sqlx::query!(
         "delete from access_code where access_code_id = any(array(
              select old.access_code_id from unnest($1::uuid[], $2::timestamptz[]) as gone(id, before)
              cross join lateral (select access_code_id, gone_at from access_code where access_code_id = gone.id
                                  offset 0 for update skip locked) as old
              where old.gone_at < gone.before))",
-        &codes,
-        &before
+        access_code_ids,
+        before
     )
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    tx.commit().await?;
-    let events = events.len() as u64;
-    Ok((attempts + events + codes, events < full))
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -14,6 +14,7 @@ use crate::engine::spaces::{self as space_operations, NewSpace};
 use crate::engine::unit_of_work::UnitOfWork;
 use crate::engine::user_identities::{self as identity_operations, NewUserIdentity};
 use crate::error::{Error, Resource, Result, Taken};
+use crate::ids::Ids;
 use crate::postgres::Transaction;
 use crate::store::access_grants::{self, Listed};
 use crate::store::spaces::{self, SpaceReference};
@@ -110,12 +111,7 @@ pub(crate) async fn create_in(
     let (ids, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let machine_now = machine_now();
     let now = settings.clock.now(machine_now);
-    let identity = match new.user {
-        NewUser::Existing(id) => find_identity(&mut tx, visibility, id).await?,
-        NewUser::New(identity) => {
-            identity_operations::create_in(&mut tx, (workspace_id, &ids), identity, (now, machine_now)).await?
-        }
-    };
+    let identity = identity_of(&mut tx, visibility, new.user, &ids, (now, machine_now)).await?;
     let preferred_code = access_grants::newest_code_of(&mut tx, identity.user_identity_id).await?;
     let (starts_at, ends_at) = check_times((new.starts_at, new.ends_at), now)?;
     let ordinal = access_grants::next_ordinal(&mut tx, workspace_id).await?;
@@ -148,6 +144,22 @@ pub(crate) async fn create_in(
     let mut work = started.provision(vec![Wanted { access_grant_id: grant_id, codes, requests }]).await?;
     work.write().await?;
     Ok((work, grant_id))
+}
+
+/// Returns the identity that gets the access, which is created if it is new.
+async fn identity_of(
+    tx: &mut Transaction,
+    visibility: &Visibility,
+    user: NewUser,
+    ids: &Ids,
+    times: (Timestamp, Timestamp),
+) -> Result<UserIdentity> {
+    match user {
+        NewUser::Existing(id) => find_identity(tx, visibility, id).await,
+        NewUser::New(identity) => {
+            identity_operations::create_in(tx, (visibility.workspace_id, ids), identity, times).await
+        }
+    }
 }
 
 /// Returns the identity with this id, or the one into which it was merged.

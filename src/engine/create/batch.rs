@@ -248,9 +248,15 @@ impl CreateBatch {
             let account_ids = in_order.iter().map(|locked| locked.device.connected_account_id).collect();
             self.join_group(key, &shared.code, account_ids);
         }
+        self.add_all(command, assigned, key.as_deref())
+    }
+
+    /// Adds the codes of a request with these PINs, in the order of its devices. `key` links the codes that share a PIN.
+    fn add_all(&mut self, command: &CreateCommand, assigned: Vec<Assigned>, key: Option<&str>) -> Result<Vec<Uuid>> {
+        let params = &command.params;
         let mut access_code_ids = Vec::with_capacity(assigned.len());
         for (device_id, assigned) in command.device_ids.iter().zip(assigned) {
-            let key = key.clone().filter(|_| assigned.is_shared);
+            let key = key.filter(|_| assigned.is_shared).map(str::to_owned);
             let code = self.new_code(*device_id, params, (assigned.code, key))?;
             access_code_ids.push(code.access_code_id);
             self.add(code, command)?;
