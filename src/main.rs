@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health, log,
-    reset, serve, to_iso,
+    Probe, Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health,
+    log, reset, run_probe, serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
@@ -86,6 +86,7 @@ fn main() -> ExitCode {
             let api_key = options.api_key.as_deref().unwrap_or(API_KEY);
             reset::reset(&options.server.server_url(), api_key).map(|()| true).map_err(Into::into)
         }
+        Some(Command::Probe(options)) => return print_probe(&options),
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut CommandLine::command(), "latchkey", &mut std::io::stdout());
             Ok(true)
@@ -139,6 +140,23 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
     });
     end.recv()??;
     Ok(true)
+}
+
+/// Exit code of a probe that could not be made.
+const NO_PROBE: u8 = 2;
+
+/// Prints the report of a probe.
+fn print_probe(options: &Probe) -> ExitCode {
+    match run_probe(options) {
+        Ok(report) => {
+            let _ = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
+            if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "latchkey: {error}");
+            ExitCode::from(NO_PROBE)
+        }
+    }
 }
 
 /// Prints the findings of [`doctor`]. Returns true if a server can start.
