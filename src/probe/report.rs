@@ -16,6 +16,9 @@ const KNOWN: &str = include_str!("known.json");
 /// Number of steps that Markdown names for a difference.
 const SHOWN_STEPS: usize = 3;
 
+/// Seconds from which on a time is shown. Shorter ones are in the JSON.
+const LONG_SECONDS: f64 = 1.0;
+
 /// A deviation that is known. A pattern that is absent fits everything; `*` is any text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +142,8 @@ impl Report {
         };
         let steps = plan(script, report.device_types.len());
         for ((part, lock, step), (seam, latchkey)) in steps.into_iter().zip(seam.iter().zip(latchkey)) {
-            let lock = report.device_types.get(lock).filter(|_| part.each_lock);
-            let lock = lock.map(|device_type| format!(" ({device_type})")).unwrap_or_default();
+            let device_type = report.device_types.get(lock).filter(|_| part.each_lock);
+            let lock = device_type.map(|name| format!(" (lock {}, {name})", lock + 1)).unwrap_or_default();
             let name = format!("{}{lock}: {}", part.part, step.step);
             let missing = [&seam.outcome, &latchkey.outcome].into_iter().find_map(|outcome| match outcome {
                 Outcome::Skipped(missing) => Some(missing.clone()),
@@ -213,12 +216,14 @@ impl Report {
         );
         write_table(&mut text, "Differences", &self.differences);
         write_table(&mut text, "Known deviations", &self.known_deviations);
-        if !self.courses.is_empty() {
+        let is_long = |course: &&Course| course.seam_seconds.max(course.latchkey_seconds) >= LONG_SECONDS;
+        let long: Vec<&Course> = self.courses.iter().filter(is_long).collect();
+        if !long.is_empty() {
             let _ = writeln!(
                 text,
                 "### Times until an awaited value\n\n| step | awaited | Seam | Latchkey |\n| --- | --- | --- | --- |"
             );
-            for course in &self.courses {
+            for course in long {
                 let (step, awaited) = (cell(&course.step), cell(&course.awaited));
                 let _ = writeln!(
                     text,

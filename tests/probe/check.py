@@ -6,7 +6,7 @@
 1. A second Latchkey: no difference.
 2. A Latchkey behind a proxy with planted deviations: exactly these.
 3. The npm package @seamapi/fake-seam-connect: the differences in fake.txt. `--update` writes that file.
-4. An interruption: everything that was created is deleted.
+4. Workspaces and addresses that are refused, and an interruption: everything that was created is deleted.
 """
 
 import json
@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 
-from proxy import DEVIATIONS, Proxy
+from proxy import DEVIATIONS, Proxy, put
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -35,7 +35,7 @@ FAKE_WAIT_SECONDS = 1
 FAKE_KEY = "seam_apikey1_token"
 
 # What must not be in any report: names, and the beginnings of keys and addresses.
-PRIVATE = ["Secret Door", "seam_", "127.0.0.1", "latchkey probe"]
+PRIVATE = ["Secret Door", "seam_test", "127.0.0.1", "latchkey probe"]
 
 
 def fail(message):
@@ -183,6 +183,24 @@ def wait_for(url):
             time.sleep(0.1)
 
 
+def refusals():
+    key, locks = workspace()
+    production = Proxy(BASE_URL, [put("/workspaces/get", "/workspace/is_sandbox", lambda _: False)])
+    for url, options, message in [
+        (production.url, {}, "not a sandbox"),
+        ("http://connect.getseam.com", {}, "is not the address of a server"),
+        (f"http://127.0.0.1:{free_port()}", {}, "no response"),
+        (BASE_URL, {"key": "seam_test0000_unknown"}, "API Key not found"),
+        (BASE_URL, {"device": "99999999-9999-4999-8999-999999999999"}, "cannot be used"),
+    ]:
+        device = ["--device-id", options["device"]] if "device" in options else []
+        arguments = [PROGRAM, "probe", "--against", url, *device]
+        ran = subprocess.run(arguments, env=environment(options.get("key", key)), capture_output=True, text=True, timeout=LIMIT)
+        if ran.returncode != 2 or message not in ran.stderr or ran.stdout:
+            fail(f"{url}: exit code {ran.returncode}, not 2 and {message}\n{ran.stdout}\n{ran.stderr}")
+    check_nothing_left(key, locks)
+
+
 def interrupted():
     key, locks = workspace()
     with tempfile.TemporaryDirectory() as directory:
@@ -210,6 +228,7 @@ def main():
         "a second Latchkey": against_latchkey,
         "planted deviations": against_planted_deviations,
         "fake-seam-connect": lambda: against_fake("--update" in sys.argv),
+        "refusals": refusals,
         "interruption": interrupted,
     }
     for name, trial in trials.items():
