@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Headers whose values are compared.
-const VALUE_HEADERS: &[&str] = &["content-type", "cache-control", "allow", "www-authenticate", "location"];
+const VALUE_HEADERS: &[&str] = &["content-type", "cache-control", "allow", "www-authenticate"];
 
 /// Headers whose presence is compared.
-const PRESENT_HEADERS: &[&str] = &["seam-request-id", "etag", "retry-after", "x-request-id"];
+const PRESENT_HEADERS: &[&str] = &["seam-request-id", "etag", "retry-after", "location"];
 
 /// Time that a value must last on one side to be a difference if the other side does not show it. A shorter one may be
 /// between two requests.
@@ -94,14 +94,14 @@ impl Comparison {
             found.push(Found::new(Aspect::Status, "", self.outcome_of(seam), self.outcome_of(latchkey)));
             return;
         }
-        compare_headers(seam, latchkey, found);
-        let (Some(seam_body), Some(latchkey_body)) = (&seam.body, &latchkey.body) else {
-            let (seam, latchkey) = (body_type(seam), body_type(latchkey));
-            if seam != latchkey {
-                found.push(Found::new(Aspect::Type, "", seam, latchkey));
-            }
+        let types = (body_type(seam), body_type(latchkey));
+        if types.0 != types.1 {
+            // The content type then differs anyway.
+            found.push(Found::new(Aspect::Type, "", types.0, types.1));
             return;
-        };
+        }
+        compare_headers(seam, latchkey, found);
+        let (Some(seam_body), Some(latchkey_body)) = (&seam.body, &latchkey.body) else { return };
         let before = found.len();
         let type_of = |body: &Value| body.pointer("/error/type").and_then(Value::as_str).map(str::to_owned);
         let types = (type_of(seam_body), type_of(latchkey_body));

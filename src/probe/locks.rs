@@ -1,6 +1,7 @@
 //! The locks of the probe: choice among those of the workspace, and the same locks for Latchkey.
 
 use super::script::Variables;
+use crate::contract::CONTROL_OPENAPI;
 use crate::domain::device::brands;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -112,10 +113,11 @@ impl Lock {
             spec.insert("supported_code_lengths".to_owned(), accepted.cloned().collect());
         }
         if let Some(constraints) = property("code_constraints").and_then(Value::as_array) {
-            spec.insert("code_constraints".to_owned(), constraints.iter().map(constraint).collect());
+            spec.insert("code_constraints".to_owned(), constraints.iter().filter_map(constraint).collect());
         }
-        if let Some(is_connected) = device.pointer("/properties/accessory_keypad/is_connected") {
-            spec.insert("accessory_keypad_connected".to_owned(), is_connected.clone());
+        if let Some(is_connected) = device.pointer("/properties/accessory_keypad/is_connected").and_then(Value::as_bool)
+        {
+            spec.insert("accessory_keypad_connected".to_owned(), json!(is_connected));
         }
         let zone = device.pointer("/location/time_zone").or_else(|| device.pointer("/location/timezone"));
         spec.insert("time_zone".to_owned(), zone.cloned().unwrap_or_default());
@@ -127,11 +129,15 @@ impl Lock {
     }
 }
 
-/// Copies the documented fields of a rule for codes.
-fn constraint(rule: &Value) -> Value {
+/// Copies the documented fields of a rule for codes. `None`: Latchkey does not have this rule.
+fn constraint(rule: &Value) -> Option<Value> {
+    const KNOWN: &str =
+        "/components/schemas/lock_overrides/properties/code_constraints/items/properties/constraint_type/enum";
+    let contract: Value = serde_json::from_str(CONTROL_OPENAPI).ok()?;
+    let is_known = contract.pointer(KNOWN)?.as_array()?.contains(rule.get("constraint_type")?);
     let keys = ["constraint_type", "min_length", "max_length"];
     let fields = keys.iter().filter_map(|key| Some(((*key).to_owned(), rule.get(*key)?.clone())));
-    Value::Object(fields.collect())
+    is_known.then(|| Value::Object(fields.collect()))
 }
 
 /// Chooses locks: one of each brand, and a second one of a brand if there is only one.
@@ -157,7 +163,10 @@ mod tests {
             "can_program_online_access_codes": true, "errors": [],
             "properties": {
                 "online": is_online, "name": "Ann's door", "supported_code_lengths": [6, 7],
-                "code_constraints": [{"constraint_type": "name_length", "max_length": 14, "more": "x"}],
+                "code_constraints": [
+                    {"constraint_type": "name_length", "max_length": 14, "more": "x"},
+                    {"constraint_type": "brand_new"},
+                ],
             },
             "location": {"time_zone": "Europe/Berlin", "location_name": "Ann's home"},
             "custom_metadata": {"internal": "Ann"},

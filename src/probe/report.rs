@@ -16,6 +16,9 @@ const KNOWN: &str = include_str!("known.json");
 /// Number of steps that Markdown names for a difference.
 const SHOWN_STEPS: usize = 3;
 
+/// Places that every error has, so that the path belongs to a difference there.
+const OF_ROUTE: &[&str] = &["/error/type", "/error/message", "/error/data", "/error/validation_errors"];
+
 /// Seconds from which on a time is shown. Shorter ones are in the JSON.
 const LONG_SECONDS: f64 = 1.0;
 
@@ -174,8 +177,9 @@ impl Report {
     fn add(&mut self, found: Found, known: Option<String>, route: &str, step: &str) {
         let Found { aspect, place, seam, latchkey } = found;
         // The place says enough, except for what every response has.
-        let is_common = place.is_empty() || place.starts_with("/error") || aspect == Aspect::Response;
-        let route = (is_common && aspect != Aspect::Header).then(|| route.to_owned());
+        let is_of_route = place.is_empty() || OF_ROUTE.iter().any(|begin| place.starts_with(begin));
+        let is_of_route = is_of_route || aspect == Aspect::Response;
+        let route = (is_of_route && aspect != Aspect::Header).then(|| route.to_owned());
         let list = if known.is_some() { &mut self.known_deviations } else { &mut self.differences };
         let difference = Difference { aspect, route, place, seam, latchkey, known, steps: Vec::new() };
         let is_same = |other: &&mut Difference| Difference { steps: Vec::new(), ..(**other).clone() } == difference;

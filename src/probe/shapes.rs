@@ -4,6 +4,9 @@ use super::vocabulary::{Vocabulary, kind_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// End of the keys of objects whose keys a user of Seam chooses.
+const OWN_KEYS: &str = "custom_metadata";
+
 /// What is known of the values at one place of one or more bodies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shape {
@@ -130,7 +133,9 @@ impl Shape {
             }
             Value::Object(fields) => {
                 self.objects += 1;
-                for (key, value) in fields {
+                // The keys of this object are the user's own.
+                let is_own = key.ends_with(OWN_KEYS);
+                for (key, value) in fields.iter().filter(|_| !is_own) {
                     self.fields.entry(key.clone()).or_default().add(value, key, words, private);
                 }
             }
@@ -253,6 +258,7 @@ mod tests {
             (json!({"ignored": 1}), json!({"ignored": "a"})),
             (json!({"a": [1, 2]}), json!({"a": [3]})),
             (json!({"message": "Lobby is full"}), json!({"message": "Lobby is full"})),
+            (json!({"device_custom_metadata": {"owner": 1}}), json!({"device_custom_metadata": {}})),
         ] {
             assert_eq!(differences(&one, &other), [], "{one} {other}");
         }

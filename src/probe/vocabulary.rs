@@ -44,8 +44,10 @@ impl Vocabulary {
         if let Some(schemas) = contract.pointer("/components/schemas") {
             enumerated_keys(schemas, "", &mut keys);
         }
-        // A name is free text in most objects.
-        keys.remove("name");
+        // These are free text in other objects.
+        for key in ["name", "owner", "reason"] {
+            keys.remove(key);
+        }
         Self { keys }
     }
 
@@ -116,7 +118,7 @@ pub(super) fn collect_private(value: &Value, key: &str, found: &mut BTreeSet<Str
         Value::Object(fields) => fields.iter().for_each(|(key, value)| collect_private(value, key, found)),
         Value::Array(items) => items.iter().for_each(|item| collect_private(item, key, found)),
         Value::String(text) => {
-            let is_private = ["name", "email", "address", "number", "title", "_key"];
+            let is_private = ["name", "email", "address", "identifier", "number", "phone", "title", "_key"];
             if text.len() >= MIN_NAME && is_private.iter().any(|part| key.contains(part)) {
                 found.insert(text.clone());
             }

@@ -56,11 +56,12 @@ def workspace():
 
 
 def script(change):
-    """Writes the script of the program to a file, after a change of its steps. Returns the path of the file."""
+    """Writes the script of the program to a file, for one lock, after a change of its steps. Returns the path of the file."""
     parts = []
     for file in sorted((ROOT / "src" / "probe" / "script").glob("*.json")):
         parts += json.loads(file.read_text())["parts"]
     for part in parts:
+        part["each_lock"] = False
         for step in part["steps"]:
             change(step)
     path = TARGET / "script.json"

@@ -110,7 +110,8 @@ class SlowStatus:
 
     def __call__(self, exchange):
         code = (exchange.body or {}).get("access_code") if exchange.path == "/access_codes/get" else None
-        if code and code.get("starts_at") and code["status"] in ("setting", "set"):
+        now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        if code and "" < (code["starts_at"] or "")[:19] <= now and code["status"] in ("setting", "set"):
             since = self.since.setdefault(code["access_code_id"], time.monotonic())
             if time.monotonic() - since < self.seconds:
                 code["status"] = "unset"
@@ -216,6 +217,9 @@ class Proxy(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body in one packet.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def handle_request(self):
         text = self.rfile.read(int(self.headers.get("content-length", 0)))
