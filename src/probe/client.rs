@@ -1,6 +1,5 @@
 //! HTTP client of the probe: sends the requests of a script to one side.
 
-use super::compare::is_compared_header;
 use super::script::Request;
 use crate::tls;
 use parking_lot::Mutex;
@@ -28,9 +27,9 @@ const MAX_RETRY: Duration = Duration::from_secs(65);
 
 /// Seam's limit on new access codes for one device, with one in reserve, and its period.
 const CREATIONS: usize = 9;
-const CREATIONS_PERIOD: Duration = Duration::from_secs(60);
+const CREATIONS_PERIOD: Duration = Duration::from_mins(1);
 
-/// A response, with the headers that are compared.
+/// A response.
 #[derive(Clone, Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
@@ -169,10 +168,8 @@ impl Client {
         let retry_after = text("retry-after").or_else(|| text("ratelimit-reset"));
         let retry_after = retry_after.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
         let status = response.status().as_u16();
-        let compared = response.headers().iter().filter(|(name, _)| is_compared_header(name.as_str()));
-        let headers =
-            compared.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        let headers = headers.collect();
+        let value = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, text)| (name.to_string(), value(text))).collect();
         let mut bytes = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             bytes.extend_from_slice(&piece);

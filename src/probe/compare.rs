@@ -263,11 +263,6 @@ fn compare_headers(seam: &Response, latchkey: &Response, found: &mut Vec<Found>)
     }
 }
 
-/// Returns the headers that are compared.
-pub(super) fn is_compared_header(name: &str) -> bool {
-    VALUE_HEADERS.contains(&name) || PRESENT_HEADERS.contains(&name)
-}
-
 /// Returns what kind of body a response has.
 fn body_type(response: &Response) -> &'static str {
     let content_type = response.headers.get("content-type").map(String::as_str).unwrap_or_default();

@@ -7,13 +7,17 @@ use super::progress::Progress;
 use super::script::{Part, Request, Script, Step, Variables, Wait, values_at};
 use crate::clock::machine_now;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Time between two requests of a step that waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Number of times that what is left is looked for, and the time between two.
+const SWEEPS: usize = 3;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Number of independent steps that are done at the same time.
 const PARALLEL: usize = 4;
@@ -62,7 +66,7 @@ pub(super) fn plan(script: &Script, locks: usize) -> Vec<(&Part, usize, &Step)> 
 
 impl Side {
     /// Runs the script.
-    pub(super) async fn run(&self, script: &Script, progress: &Progress, stop: &CancellationToken) -> Run {
+    pub(super) async fn run(&self, script: &Script, progress: &Progress, interruption: &CancellationToken) -> Run {
         let mut run = Run::default();
         for part in &script.parts {
             let number = if part.each_lock { self.locks.len() } else { 1 };
@@ -71,12 +75,13 @@ impl Side {
                 let mut cleanups = Vec::new();
                 let group_size = if part.independent { PARALLEL } else { 1 };
                 for steps in part.steps.chunks(group_size) {
-                    if stop.is_cancelled() {
+                    if interruption.is_cancelled() {
                         run.is_interrupted = true;
                         break;
                     }
                     progress.begin(&part.part, steps.first().map(|step| step.step.as_str()).unwrap_or_default());
-                    let results = join_all(steps.iter().map(|step| self.run_step(step, &variables, stop))).await;
+                    let results =
+                        join_all(steps.iter().map(|step| self.run_step(step, &variables, interruption))).await;
                     for (step, (done, request)) in steps.iter().zip(results) {
                         note(step, &done.outcome, request.as_ref(), (&mut variables, &mut cleanups));
                         run.done.push(done);
@@ -89,7 +94,7 @@ impl Side {
                 }
             }
         }
-        run.is_interrupted = stop.is_cancelled();
+        run.is_interrupted = interruption.is_cancelled();
         run
     }
 
@@ -109,11 +114,16 @@ impl Side {
     }
 
     /// Runs a step. Also returns its request, if that could be made.
-    async fn run_step(&self, step: &Step, variables: &Variables, stop: &CancellationToken) -> (Done, Option<Request>) {
+    async fn run_step(
+        &self,
+        step: &Step,
+        variables: &Variables,
+        interruption: &CancellationToken,
+    ) -> (Done, Option<Request>) {
         let begun = Instant::now();
         let (outcome, request) = match variables.fill(&step.request, machine_now()) {
             Err(missing) => (Outcome::Skipped(missing), None),
-            Ok(request) => match self.ask(step, &request, stop).await {
+            Ok(request) => match self.ask(step, &request, interruption).await {
                 Ok(outcome) => (outcome, Some(request)),
                 Err(error) => {
                     if error != RequestError::Interrupted {
@@ -128,11 +138,16 @@ impl Side {
     }
 
     /// Sends the request of a step, repeatedly if the step waits.
-    async fn ask(&self, step: &Step, request: &Request, stop: &CancellationToken) -> Result<Outcome, RequestError> {
+    async fn ask(
+        &self,
+        step: &Step,
+        request: &Request,
+        interruption: &CancellationToken,
+    ) -> Result<Outcome, RequestError> {
         let begun = Instant::now();
         let mut course: Vec<(String, Duration)> = Vec::new();
         loop {
-            let response = self.client.send(request, stop).await?;
+            let response = self.client.send(request, interruption).await?;
             let Some(wait) = &step.wait else {
                 return Ok(Outcome::Answered { response, course, is_reached: true });
             };
@@ -147,7 +162,7 @@ impl Side {
             if is_reached || begun.elapsed() >= wait.limit() {
                 return Ok(Outcome::Answered { response, course, is_reached });
             }
-            sleep(POLL_INTERVAL, stop).await?;
+            sleep(POLL_INTERVAL, interruption).await?;
         }
     }
 
@@ -165,27 +180,64 @@ impl Side {
         }
     }
 
-    /// Deletes what has a name of this run and is still there, because its creation got no response.
+    /// Deletes what has a name of this run and is still there, because its creation got no response, or because the run
+    /// was interrupted.
     pub(super) async fn sweep(&self, name: &str, run: &mut Run) {
-        let mut found = Vec::new();
-        let never = CancellationToken::new();
-        for lock in &self.locks {
-            let list = request("/access_codes/list", serde_json::json!({ "device_id": lock.device_id }));
-            if let Ok(Response { body: Some(body), .. }) = self.client.send(&list, &never).await {
-                for code in values_at(&body, "/access_codes/*") {
-                    let is_own = code["name"].as_str().is_some_and(|own| own.starts_with(name));
-                    // A code of a deleted grant disappears with it.
-                    let is_left = is_own && code["is_managed"] == true && code["status"] != "removing";
-                    if is_left && let Some(id) = code["access_code_id"].as_str() {
-                        let body = serde_json::json!({ "access_code_id": id });
-                        found.push(request("/access_codes/delete", body));
-                    }
-                }
+        for round in 1..=SWEEPS {
+            let mut found = Vec::new();
+            for object in NAMED_OBJECTS {
+                found.extend(self.left_objects(object, name, json!({ "search": name })).await);
             }
+            for lock in &self.locks {
+                found.extend(self.left_objects(&CODES, name, json!({ "device_id": lock.device_id })).await);
+                found.extend(self.left_objects(&UNMANAGED_CODES, name, json!({ "device_id": lock.device_id })).await);
+            }
+            // The last are deleted first: access grants before their codes and users.
+            found.extend(self.left_objects(&GRANTS, name, json!({ "search": name })).await);
+            let mut swept = Run::default();
+            self.clean_up(found, &mut swept).await;
+            if swept.left.is_empty() {
+                return;
+            }
+            if round == SWEEPS {
+                run.left.extend(swept.left);
+                return;
+            }
+            // The codes of a deleted grant disappear after it.
+            tokio::time::sleep(SWEEP_INTERVAL).await;
         }
-        self.clean_up(found, run).await;
+    }
+
+    /// Returns the requests that delete the objects of a list whose names begin with this name.
+    async fn left_objects(&self, kind: &Named, name: &str, list: Value) -> Vec<Request> {
+        let listed = self.client.send(&request(&format!("{}/list", kind.path), list), &CancellationToken::new()).await;
+        let Ok(Response { body: Some(body), .. }) = listed else { return Vec::new() };
+        let objects = values_at(&body, &format!("/{}/*", kind.list)).into_iter();
+        let is_left = |object: &&Value| {
+            let is_own = object[kind.name].as_str().is_some_and(|own| own.starts_with(name));
+            is_own && object["status"] != "removing"
+        };
+        let delete = |object: &Value| request(&format!("{}/delete", kind.path), json!({ (kind.id): object[kind.id] }));
+        objects.filter(is_left).map(delete).collect()
     }
 }
+
+/// A kind of objects with names.
+struct Named {
+    path: &'static str,
+    /// Key of the list in a response.
+    list: &'static str,
+    id: &'static str,
+    name: &'static str,
+}
+
+const CODES: Named = Named { path: "/access_codes", list: "access_codes", id: "access_code_id", name: "name" };
+const UNMANAGED_CODES: Named = Named { path: "/access_codes/unmanaged", ..CODES };
+const GRANTS: Named = Named { path: "/access_grants", list: "access_grants", id: "access_grant_id", name: "name" };
+const NAMED_OBJECTS: &[Named] = &[
+    Named { path: "/user_identities", list: "user_identities", id: "user_identity_id", name: "full_name" },
+    Named { path: "/spaces", list: "spaces", id: "space_id", name: "name" },
+];
 
 fn request(path: &str, body: Value) -> Request {
     let none = Request { method: "POST".to_owned(), path: path.to_owned(), ..Request::default() };

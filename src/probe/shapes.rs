@@ -189,8 +189,8 @@ impl Shape {
                 _ if ignore(&place) => {}
                 (seam, latchkey) => {
                     let describe = |elements: &Option<Box<Self>>| {
-                        let filled = |elements: &Box<Self>| format!("elements: {}", elements.describe_words());
-                        elements.as_ref().map_or_else(|| "empty".to_owned(), filled)
+                        let filled = |elements: &Self| format!("elements: {}", elements.describe_words());
+                        elements.as_deref().map_or_else(|| "empty".to_owned(), filled)
                     };
                     found.push(Found::new(Aspect::Count, place, describe(seam), describe(latchkey)));
                 }

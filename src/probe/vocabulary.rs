@@ -97,8 +97,8 @@ pub(super) fn kind_of(text: &str) -> String {
         format!("time like {}", text.chars().map(mask).collect::<String>())
     } else if let Some((_, name)) = TOKENS.iter().find(|(prefix, _)| text.starts_with(prefix)) {
         (*name).to_owned()
-    } else if let Some((scheme, _)) = text.split_once("://") {
-        format!("URL ({})", scheme.chars().filter(char::is_ascii_alphabetic).take(8).collect::<String>())
+    } else if let Some(scheme) = scheme_of(text) {
+        format!("URL ({scheme})")
     } else if is_email(text) {
         "email address".to_owned()
     } else if text.contains('/') && text.parse::<chrono_tz::Tz>().is_ok() {
@@ -106,6 +106,12 @@ pub(super) fn kind_of(text: &str) -> String {
     } else {
         "text".to_owned()
     }
+}
+
+/// Returns the scheme of a URL; `None`: the text is no URL.
+fn scheme_of(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    ["http", "https", "ws", "wss"].contains(&scheme).then_some(scheme).filter(|_| !rest.contains(char::is_whitespace))
 }
 
 fn is_email(text: &str) -> bool {
@@ -175,6 +181,8 @@ mod tests {
             ("seam_cst1891oqCmE_6dBw", "client session token"),
             ("seam_test2bMS_94SrG", "API key"),
             ("https://hooks.example.com/secret", "URL (https)"),
+            ("jane: https://hooks.example.com", "text"),
+            ("https://hooks.example.com and more", "text"),
             ("jane@example.com", "email address"),
             ("America/Los_Angeles", "time zone"),
             ("Front Door", "text"),

@@ -108,7 +108,8 @@ def check_nothing_left(key, locks):
             left = [code for code in codes if code["status"] != "removing"]
             if left:
                 fail(f"{path}: left on the lock: {left}")
-    for path, name in [("/spaces/list", "spaces"), ("/user_identities/list", "user_identities"), ("/webhooks/list", "webhooks")]:
+    for name in ("access_grants", "spaces", "user_identities", "webhooks", "client_sessions", "connect_webviews"):
+        path = f"/{name}/list"
         left = post(path, {}, key)[name]
         if left:
             fail(f"{path}: left in the workspace: {left}")
@@ -208,12 +209,12 @@ def interrupted():
         report = pathlib.Path(directory) / "report.json"
         begun = subprocess.Popen(command(BASE_URL, report), env=environment(key), stderr=subprocess.PIPE, text=True)
         try:
-            # In this part, codes exist.
+            # In this part, there are a space, a user identity, an access grant and codes.
             for line in begun.stderr:
-                if "Linked access codes" in line:
+                if "Access grant on two locks" in line:
                     break
             time.sleep(0.5)
-            begun.send_signal(signal.SIGTERM)
+            begun.send_signal(signal.SIGINT)
             errors = begun.stderr.read()
             if begun.wait(timeout=LIMIT) != 2 or "interrupted" not in errors or report.exists():
                 fail(f"interrupted: exit code {begun.returncode}\n{errors}")
