@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 /// Maximum number of locks that are chosen.
 const MAX_LOCKS: usize = 3;
 
+/// The type of locks for which Seam has the most simulations, such as unmanaged codes.
+const SIMULATED: &str = "august_lock";
+
 /// Length of the longest name that the script gives to a code, apart from `{name}`.
 const NAME_SUFFIX: usize = 2;
 
@@ -140,12 +143,14 @@ fn constraint(rule: &Value) -> Option<Value> {
     is_known.then(|| Value::Object(fields.collect()))
 }
 
-/// Chooses locks: one of each brand, and a second one of a brand if there is only one.
+/// Chooses locks: one of each brand, and a second one of a brand if there is only one. The first one is of the brand for
+/// which Seam has the most simulations, if there is one.
 pub(super) fn choose(locks: Vec<Lock>) -> Vec<Lock> {
     let mut types = BTreeSet::new();
-    let suitable = locks.into_iter().filter(Lock::is_suitable);
+    let mut suitable: Vec<Lock> = locks.into_iter().filter(Lock::is_suitable).collect();
+    suitable.sort_by_key(|lock| lock.device_type != SIMULATED);
     let (mut chosen, others): (Vec<Lock>, Vec<Lock>) =
-        suitable.partition(|lock| types.insert(lock.device_type.clone()));
+        suitable.into_iter().partition(|lock| types.insert(lock.device_type.clone()));
     chosen.truncate(MAX_LOCKS);
     if chosen.len() == 1 {
         chosen.extend(others.into_iter().take(1));
@@ -183,7 +188,7 @@ mod tests {
         let (august, other) = (device("1", "august_lock", true), device("2", "august_lock", true));
         let schlage = device("3", "schlage_lock", true);
         assert_eq!(chosen(&[august.clone(), other.clone()]), ["1", "2"]);
-        assert_eq!(chosen(&[august.clone(), other, schlage]), ["1", "3"]);
+        assert_eq!(chosen(&[schlage, august.clone(), other]), ["1", "3"]);
         let (offline, unknown) = (device("4", "yale_lock", false), device("5", "minut_sensor", true));
         assert_eq!(chosen(&[august, offline, unknown]), ["1"]);
     }
