@@ -145,18 +145,24 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
 /// Exit code of a probe that could not be made.
 const NO_PROBE: u8 = 2;
 
-/// Prints the report of a probe.
+/// Prints the report of a probe, and writes it to the file of the options.
 fn print_probe(options: &Probe) -> ExitCode {
-    match run_probe(options) {
-        Ok(report) => {
-            let _ = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
-            if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    let report = match run_probe(options) {
+        Ok(report) => report,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey: {error}");
-            ExitCode::from(NO_PROBE)
+            return ExitCode::from(NO_PROBE);
         }
+    };
+    // First, so that a file that cannot be written loses nothing.
+    let _ = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
+    if let Some(file) = &options.report
+        && let Err(error) = report.write(file)
+    {
+        let _ = writeln!(std::io::stderr(), "latchkey: cannot write the report to {}: {error}", file.display());
+        return ExitCode::from(NO_PROBE);
     }
+    if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints the findings of [`doctor`]. Returns true if a server can start.

@@ -5,7 +5,6 @@ use crate::config::Probe;
 use crate::probe::{ProbeError, Report, Target};
 use crate::stop::Stop;
 use std::io;
-use std::path::PathBuf;
 
 /// Reason why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -19,17 +18,9 @@ pub enum CommandError {
     /// Signals cannot be handled, or the runtime cannot be created.
     #[error("cannot start the probe: {0}")]
     Start(#[from] io::Error),
-    /// The report cannot be written.
-    #[error("cannot write the report to {}: {cause}", file.display())]
-    Report {
-        /// Path of the file.
-        file: PathBuf,
-        /// Error of the operating system.
-        cause: io::Error,
-    },
 }
 
-/// Compares a workspace of the real service with a server of its own, and writes the JSON report if a file was given.
+/// Compares a workspace of the real service with a server of its own.
 ///
 /// # Errors
 /// A [`CommandError`].
@@ -43,10 +34,5 @@ pub fn probe(options: &Probe) -> Result<Report, CommandError> {
     let (url, api_key) = (server.info().url.clone(), server.info().api_key.clone());
     let compared = runtime.block_on(target.compare((&url, &api_key), &stop.graceful));
     server.stop()?;
-    let report = compared?;
-    if let Some(file) = &options.report {
-        let write = report.json().and_then(|text| std::fs::write(file, text + "\n"));
-        write.map_err(|cause| CommandError::Report { file: file.clone(), cause })?;
-    }
-    Ok(report)
+    Ok(compared?)
 }

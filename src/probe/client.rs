@@ -285,4 +285,26 @@ mod tests {
         assert_eq!(creation_targets(&create), ["a", "b"]);
         assert!(creation_targets(&request(json!({"path": "/devices/get", "body": {"device_id": "a"}}))).is_empty());
     }
+
+    #[test]
+    fn creations_beyond_the_limit_of_a_lock_wait_and_others_do_not() {
+        let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
+        let create = |device_id: &str| {
+            let body = json!({"path": "/access_codes/create", "body": {"device_id": device_id}});
+            Request::deserialize(body).unwrap()
+        };
+        // A wait would end at once.
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..CREATIONS {
+                assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Ok(()));
+                client.record_creation(&create("a"));
+            }
+            assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Err(RequestError::Interrupted));
+            assert_eq!(client.wait_for_limit(&create("b"), &stop).await, Ok(()));
+        });
+        assert_eq!(client.delayed(), 1);
+    }
 }

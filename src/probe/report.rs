@@ -7,7 +7,9 @@ use super::shapes::{Aspect, Found};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// The known deviations, with their reasons.
@@ -195,12 +197,12 @@ impl Report {
         self.differences.is_empty()
     }
 
-    /// Returns the report as JSON.
+    /// Writes the report as JSON to a file.
     ///
     /// # Errors
-    /// The error of the serializer.
-    pub fn json(&self) -> io::Result<String> {
-        Ok(serde_json::to_string_pretty(self)?)
+    /// The file cannot be written.
+    pub fn write(&self, file: &Path) -> io::Result<()> {
+        fs::write(file, serde_json::to_string_pretty(self)? + "\n")
     }
 
     /// Returns the report as Markdown.
