@@ -56,6 +56,12 @@ pub enum Command {
     Env(Health),
     /// Return the sandbox of a running server to its initial state: its codes, locks and clock.
     Reset(Reset),
+    /// Compare Latchkey with the real Seam: send the same requests to both, and print what differs.
+    ///
+    /// Needs the API key of a Seam sandbox workspace. Creates access codes and other objects whose names begin with
+    /// `latchkey probe`, and deletes them. The report contains no key, no name and no address. Exits with 0 if there is
+    /// no unknown difference, with 1 if there are some, and with 2 if the comparison could not be made.
+    Probe(Probe),
     /// Print the completion script of a shell.
     Completion {
         /// Shell to complete commands in.
@@ -87,6 +93,30 @@ pub struct Reset {
     /// API key of the workspace. Default: that of the sandbox.
     #[arg(long, env = "SEAM_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+}
+
+/// Options of `probe`.
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// API key of a sandbox workspace of Seam.
+    #[arg(long, env = "SEAM_API_KEY", hide_env_values = true)]
+    pub api_key: String,
+
+    /// Address of the real service.
+    #[arg(long, value_name = "URL", default_value = "https://connect.getseam.com")]
+    pub against: String,
+
+    /// Id of a lock to use. Can be given several times. Default: up to three locks of different brands.
+    #[arg(long = "device-id", value_name = "ID")]
+    pub device_ids: Vec<String>,
+
+    /// JSON file of the requests to send, instead of the ones in the program. See docs/probe.md.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+
+    /// File for the report as JSON. The report as Markdown is always printed.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Address that a server listens on.

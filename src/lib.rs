@@ -8,6 +8,7 @@
 //! it.
 //!
 //! 1. The program: `main.rs`, and its other commands in [`commands`].
+//!    [`probe`]: comparison with the real service.
 //! 2. [`server`]: the router, the start and the end of the tasks, `/health`, `/metrics`, the console, `/docs`, and the
 //!    loading of fixtures.
 //! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
@@ -38,6 +39,7 @@ mod ids;
 pub mod log;
 mod metrics;
 mod postgres;
+mod probe;
 mod server;
 mod stop;
 mod store;
@@ -49,8 +51,9 @@ pub mod testing;
 
 pub use crate::clock::{WorkspaceClock, to_iso};
 pub use crate::commands::arguments::arguments;
+pub use crate::commands::probe::probe as run_probe;
 pub use crate::commands::{attach, background, doctor, env, exec, health, reset};
-pub use crate::config::{Command, CommandLine, Config};
+pub use crate::config::{Command, CommandLine, Config, Probe};
 pub use crate::domain::device::Device;
 pub use crate::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
 pub use crate::engine::app::App;

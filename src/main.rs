@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, arguments, attach, connect, doctor, ensure_sandbox, env, exec, fixtures,
-    health, load_seed_of_fake, log, reset, serve, to_iso,
+    Probe, Stop, WORKSPACE_ID, WorkspaceClock, arguments, attach, connect, doctor, ensure_sandbox, env, exec, fixtures,
+    health, load_seed_of_fake, log, reset, run_probe, serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
@@ -87,6 +87,7 @@ fn main() -> ExitCode {
             let api_key = options.api_key.as_deref().unwrap_or(API_KEY);
             reset::reset(&options.server.server_url(), api_key).map(|()| true).map_err(Into::into)
         }
+        Some(Command::Probe(options)) => return print_probe(&options),
         Some(Command::Completion { shell }) => {
             clap_complete::generate(shell, &mut CommandLine::command(), "latchkey", &mut std::io::stdout());
             Ok(true)
@@ -140,6 +141,29 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
     });
     end.recv()??;
     Ok(true)
+}
+
+/// Exit code of a probe that could not be made.
+const NO_PROBE: u8 = 2;
+
+/// Prints the report of a probe, and writes it to the file of the options.
+fn print_probe(options: &Probe) -> ExitCode {
+    let report = match run_probe(options) {
+        Ok(report) => report,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "latchkey: {error}");
+            return ExitCode::from(NO_PROBE);
+        }
+    };
+    // First, so that a file that cannot be written loses nothing.
+    let _ = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
+    if let Some(file) = &options.report
+        && let Err(error) = report.write(file)
+    {
+        let _ = writeln!(std::io::stderr(), "latchkey: cannot write the report to {}: {error}", file.display());
+        return ExitCode::from(NO_PROBE);
+    }
+    if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints the findings of [`doctor`]. Returns true if a server can start.

@@ -7,5 +7,6 @@ pub mod doctor;
 pub mod env;
 pub mod exec;
 pub mod health;
+pub(crate) mod probe;
 mod request;
 pub mod reset;

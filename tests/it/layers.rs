@@ -34,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["api"]),
     ("control", &["control"]),
     ("server", &["server"]),
+    ("probe", &["probe"]),
     ("commands", &["commands"]),
 ];
 
@@ -314,8 +315,8 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["reqwest"],
-        &["delivery", "postgres"],
-        "requests to other servers are deliveries to webhooks and the download of PostgreSQL",
+        &["delivery", "postgres", "probe"],
+        "requests to other servers are deliveries to webhooks, the download of PostgreSQL, and the probe",
     ),
 ];
 

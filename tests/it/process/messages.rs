@@ -17,7 +17,7 @@ fn plain_command(arguments: &[&str]) -> Command {
 #[test]
 fn help_of_each_command() {
     let mut text = String::new();
-    let commands = ["serve", "health", "doctor", "exec", "attach", "env", "reset", "completion"];
+    let commands = ["serve", "health", "doctor", "exec", "attach", "env", "reset", "probe", "completion"];
     for arguments in [vec!["--help"]].into_iter().chain(commands.map(|command| vec![command, "--help"])) {
         let output = plain_command(&arguments).output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();

@@ -1,0 +1,310 @@
+//! HTTP client of the probe: sends the requests of a script to one side.
+
+use super::script::Request;
+use crate::tls;
+use parking_lot::Mutex;
+use reqwest::redirect::Policy;
+use reqwest::{Method, Url};
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Time limit of one request. `sync` requests wait for the lock.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Maximum size of a response body, in bytes.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// Number of times that a request is sent while the answer is 429.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Wait after a 429 that does not say how long, and the longest wait.
+const DEFAULT_RETRY: Duration = Duration::from_secs(10);
+const MAX_RETRY: Duration = Duration::from_secs(65);
+
+/// Seam's limit on new access codes for one device, with one in reserve, and its period.
+const CREATIONS: usize = 9;
+const CREATIONS_PERIOD: Duration = Duration::from_mins(1);
+
+/// A response.
+#[derive(Clone, Debug)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    /// Headers by their names in lower case.
+    pub(super) headers: BTreeMap<String, String>,
+    /// `None`: the body is not JSON.
+    pub(super) body: Option<Value>,
+    /// True if there is no body.
+    pub(super) is_empty: bool,
+}
+
+impl Response {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Reason why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RequestError {
+    /// The probe was interrupted before the request was sent.
+    #[error("interrupted")]
+    Interrupted,
+    /// The reason of the connection.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Client of one side.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base_url: String,
+    api_key: String,
+    /// Instants of the last creations, by path and device, if the side limits them.
+    creations: Option<Mutex<BTreeMap<String, VecDeque<Instant>>>>,
+    /// Number of waits because of limits.
+    delayed: AtomicUsize,
+}
+
+/// Checks the address of a side: the key may leave this machine only encrypted.
+///
+/// # Errors
+/// What is wrong, and how to fix it.
+pub(super) fn check_url(text: &str) -> Result<String, String> {
+    let wrong =
+        || format!("{text} is not the address of a server: give --against https://HOST, or http:// on this machine");
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    let host = url.host_str().unwrap_or_default();
+    let is_local =
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let has_extras = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    match url.scheme() {
+        "https" if !has_extras => {}
+        "http" if is_local && !has_extras => {}
+        _ => return Err(wrong()),
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+impl Client {
+    /// Creates a client. `is_limited`: the side limits how many codes are created in a minute.
+    ///
+    /// # Errors
+    /// The error of reqwest.
+    pub(super) fn new(base_url: &str, api_key: &str, is_limited: bool) -> reqwest::Result<Self> {
+        tls::install();
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .timeout(REQUEST_TIMEOUT)
+            .user_agent(concat!("Latchkey/", env!("CARGO_PKG_VERSION"), " probe"));
+        if base_url.starts_with("http://") {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            http: builder.build()?,
+            base_url: base_url.to_owned(),
+            api_key: api_key.to_owned(),
+            creations: is_limited.then(Mutex::default),
+            delayed: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends a request. Waits before it exceeds a known limit, and after a 429. `stop` ends these waits, but not a
+    /// request that was sent: its response names what must be deleted.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub(super) async fn send(&self, request: &Request, stop: &CancellationToken) -> Result<Response, RequestError> {
+        self.wait_for_limit(request, stop).await?;
+        for attempt in 1.. {
+            let (response, retry_after) = self.send_once(request).await?;
+            if response.status != 429 || attempt == MAX_ATTEMPTS {
+                if response.is_success() {
+                    self.record_creation(request);
+                }
+                return Ok(response);
+            }
+            self.delayed.fetch_add(1, Ordering::Relaxed);
+            sleep(retry_after.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY), stop).await?;
+        }
+        Err(RequestError::Interrupted)
+    }
+
+    /// Sends a request once. Returns the response, and the wait that it asks for.
+    async fn send_once(&self, request: &Request) -> Result<(Response, Option<Duration>), RequestError> {
+        let failed = |error: reqwest::Error| {
+            // The outer errors only repeat the URL.
+            let mut cause: &(dyn std::error::Error + 'static) = &error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            RequestError::Failed(cause.to_string())
+        };
+        let method: Method = request.method.parse().map_err(|_| RequestError::Failed("no such method".to_owned()))?;
+        let mut builder = self.http.request(method, self.url(request));
+        match request.token.as_deref() {
+            None => builder = builder.bearer_auth(&self.api_key),
+            Some("") => {}
+            Some(token) => builder = builder.bearer_auth(token),
+        }
+        let has_type = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+        if let Some(body) = &request.body {
+            let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+            builder = builder.body(text);
+            if !has_type {
+                builder = builder.header("content-type", "application/json");
+            }
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        let mut response = builder.send().await.map_err(failed)?;
+        let text =
+            |name| response.headers().get(name).and_then(|value: &reqwest::header::HeaderValue| value.to_str().ok());
+        let retry_after = text("retry-after").or_else(|| text("ratelimit-reset"));
+        let retry_after = retry_after.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
+        let status = response.status().as_u16();
+        let value = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, text)| (name.to_string(), value(text))).collect();
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > MAX_BODY {
+                return Err(RequestError::Failed(format!("the response is longer than {MAX_BODY} bytes")));
+            }
+        }
+        let body = serde_json::from_slice(&bytes).ok();
+        Ok((Response { status, headers, body, is_empty: bytes.is_empty() }, retry_after))
+    }
+
+    fn url(&self, request: &Request) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &request.query {
+            let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+            for value in values {
+                query.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+        let query = query.finish();
+        let separator = if query.is_empty() { "" } else { "?" };
+        format!("{}{}{separator}{query}", self.base_url, request.path)
+    }
+
+    /// Waits until this request does not exceed the limit of creations.
+    async fn wait_for_limit(&self, request: &Request, stop: &CancellationToken) -> Result<(), RequestError> {
+        let mut wait = Duration::ZERO;
+        if let Some(creations) = &self.creations {
+            let mut creations = creations.lock();
+            for target in creation_targets(request) {
+                let recent = creations.entry(target).or_default();
+                recent.retain(|at| at.elapsed() < CREATIONS_PERIOD);
+                if recent.len() >= CREATIONS
+                    && let Some(first) = recent.front()
+                {
+                    wait = wait.max(CREATIONS_PERIOD.saturating_sub(first.elapsed()));
+                }
+            }
+        }
+        if wait > Duration::ZERO {
+            self.delayed.fetch_add(1, Ordering::Relaxed);
+            sleep(wait, stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the number of waits because of limits.
+    pub(super) fn delayed(&self) -> usize {
+        self.delayed.load(Ordering::Relaxed)
+    }
+
+    fn record_creation(&self, request: &Request) {
+        if let Some(creations) = &self.creations {
+            let mut creations = creations.lock();
+            for target in creation_targets(request) {
+                creations.entry(target).or_default().push_back(Instant::now());
+            }
+        }
+    }
+}
+
+/// Returns the devices on which a request creates codes.
+fn creation_targets(request: &Request) -> Vec<String> {
+    const CREATING: &[&str] = &["/access_codes/create", "/access_codes/create_multiple", "/access_grants/create"];
+    let body = request.body.as_ref().filter(|_| CREATING.contains(&request.path.as_str()));
+    let one = body.and_then(|body| body.get("device_id")).into_iter();
+    let many = body.and_then(|body| body.get("device_ids")?.as_array()).into_iter().flatten();
+    one.chain(many).filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Sleeps.
+///
+/// # Errors
+/// The probe was interrupted.
+pub(super) async fn sleep(time: Duration, stop: &CancellationToken) -> Result<(), RequestError> {
+    tokio::select! {
+        () = tokio::time::sleep(time) => Ok(()),
+        () = stop.cancelled() => Err(RequestError::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize as _;
+    use serde_json::json;
+
+    #[test]
+    fn keys_are_sent_encrypted_or_to_this_machine() {
+        for (url, is_accepted) in [
+            ("https://connect.getseam.com", true),
+            ("https://connect.getseam.com/", true),
+            ("http://127.0.0.1:7326", true),
+            ("http://localhost:7326", true),
+            ("http://[::1]:7326", true),
+            ("http://connect.getseam.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("https://user:password@example.com", false),
+            ("ftp://127.0.0.1", false),
+            ("connect.getseam.com", false),
+        ] {
+            assert_eq!(check_url(url).is_ok(), is_accepted, "{url}");
+        }
+    }
+
+    #[test]
+    fn queries_repeat_arrays_and_creations_are_counted_by_device() {
+        let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
+        let request = |value| Request::deserialize(value).unwrap();
+        let get = request(json!({"path": "/x", "query": {"ids": ["a b", "c"], "limit": 2}}));
+        assert_eq!(client.url(&get), "http://127.0.0.1:1/x?ids=a+b&ids=c&limit=2");
+        let create = request(json!({"path": "/access_codes/create_multiple", "body": {"device_ids": ["a", "b"]}}));
+        assert_eq!(creation_targets(&create), ["a", "b"]);
+        assert!(creation_targets(&request(json!({"path": "/devices/get", "body": {"device_id": "a"}}))).is_empty());
+    }
+
+    #[test]
+    fn creations_beyond_the_limit_of_a_lock_wait_and_others_do_not() {
+        let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
+        let create = |device_id: &str| {
+            let body = json!({"path": "/access_codes/create", "body": {"device_id": device_id}});
+            Request::deserialize(body).unwrap()
+        };
+        // A wait would end at once.
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..CREATIONS {
+                assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Ok(()));
+                client.record_creation(&create("a"));
+            }
+            assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Err(RequestError::Interrupted));
+            assert_eq!(client.wait_for_limit(&create("b"), &stop).await, Ok(()));
+        });
+        assert_eq!(client.delayed(), 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! Comparison of Latchkey with the real service: `latchkey probe` sends the same requests to both, and reports what
+//! differs.
+//!
+//! A [`script`] says which requests. A [`runner`] sends them to one side, and deletes what it has created. The results
+//! are compared as [`shapes`]: keys, types and kinds of values. The [`report`] contains nothing private.
+
+mod client;
+mod compare;
+mod locks;
+mod progress;
+mod report;
+mod runner;
+mod script;
+mod shapes;
+mod vocabulary;
+
+pub(crate) use self::report::Report;
+pub(crate) use self::script::ScriptError;
+
+use self::client::{Client, RequestError, check_url};
+use self::compare::Comparison;
+use self::locks::Lock;
+use self::progress::Progress;
+use self::report::About;
+use self::runner::{Run, Side};
+use self::script::{Request, Script, Variables, values_at};
+use crate::config::Probe;
+use crate::ids::random_id;
+use serde_json::{Value, json};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
+
+/// Address of the real service.
+pub(crate) const SEAM: &str = "https://connect.getseam.com";
+
+/// An id that no object has.
+const UNKNOWN_ID: &str = "99999999-9999-4999-8999-999999999999";
+
+/// Lifetime of the workspace in Latchkey.
+const WORKSPACE_LIFETIME: &str = "PT1H";
+
+/// Reason why a probe could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The address is wrong.
+    #[error("{0}")]
+    Address(String),
+    /// The script is wrong.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// The script cannot be read.
+    #[error("cannot read the script {}: {cause}", file.display())]
+    Unreadable {
+        /// Path of the file.
+        file: PathBuf,
+        /// Error of the operating system.
+        cause: io::Error,
+    },
+    /// A side does not respond as it must.
+    #[error("{0}")]
+    Unusable(String),
+    /// The workspace is not a sandbox.
+    #[error("the workspace of this key is not a sandbox: nothing was changed. Give the key of a sandbox workspace")]
+    NotASandbox,
+    /// There are no locks to probe.
+    #[error(
+        "the workspace has no lock that is online, without errors, and can have access codes. Connect one of Seam's \
+         sandbox accounts, or give --device-id"
+    )]
+    NoLocks,
+    /// A lock of `--device-id` cannot be used.
+    #[error("the lock {0} cannot be used: {1}")]
+    Lock(String, String),
+    /// The probe was interrupted.
+    #[error("interrupted; what the probe had created is deleted")]
+    Interrupted,
+    /// The client cannot be created.
+    #[error("cannot create the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+type Result<T, E = ProbeError> = std::result::Result<T, E>;
+
+/// A workspace that can be probed, and what to do with it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    script: Script,
+    side: Side,
+    is_seam: bool,
+    name: String,
+}
+
+impl Target {
+    /// Checks the options, the workspace and its locks. Changes nothing.
+    ///
+    /// # Errors
+    /// A [`ProbeError`].
+    pub(crate) async fn connect(options: &Probe, stop: &CancellationToken) -> Result<Self> {
+        let script = match &options.script {
+            None => Script::included()?,
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|cause| ProbeError::Unreadable { file: file.clone(), cause })?;
+                Script::parse(&file.display().to_string(), &text)?
+            }
+        };
+        let url = check_url(&options.against).map_err(ProbeError::Address)?;
+        let run = random_id().simple().to_string();
+        let number = usize::from_str_radix(&run[..4], 16).unwrap_or_default();
+        let client = Client::new(&url, &options.api_key, url.starts_with("https"))?;
+        let workspace = ask(&client, "/workspaces/get", json!({}), stop).await?;
+        if workspace.pointer("/workspace/is_sandbox") != Some(&Value::Bool(true)) {
+            return Err(ProbeError::NotASandbox);
+        }
+        let locks = find_locks(&client, &options.device_ids, number, stop).await?;
+        let long = format!("latchkey probe {}", &run[..4]);
+        let name = if locks.iter().all(|lock| lock.accepts_name(&long)) { long } else { format!("lkp {}", &run[..4]) };
+        let side = Side { client, variables: variables(&name, &workspace), locks };
+        Ok(Self { script, side, is_seam: url == SEAM, name })
+    }
+
+    /// Runs the script on both sides at the same time, and compares the results. Latchkey gets a workspace with the same
+    /// locks.
+    ///
+    /// # Errors
+    /// A [`ProbeError`].
+    pub(crate) async fn compare(self, (url, api_key): (&str, &str), stop: &CancellationToken) -> Result<Report> {
+        let latchkey = latchkey_side(url, api_key, &self, stop).await?;
+        let progress = Progress::new(self.script.len(self.side.locks.len()));
+        let hidden = Progress::hidden();
+        let (mut seam_run, latchkey_run) =
+            tokio::join!(self.side.run(&self.script, &progress, stop), latchkey.run(&self.script, &hidden, stop));
+        self.side.sweep(&self.name, &mut seam_run).await;
+        progress.finish();
+        report_left(&seam_run);
+        if seam_run.is_interrupted || latchkey_run.is_interrupted {
+            return Err(ProbeError::Interrupted);
+        }
+        let outcomes = seam_run.done.iter().chain(&latchkey_run.done).map(|done| &done.outcome);
+        let comparison = Comparison::of(outcomes, &[&self.name]);
+        let about = About {
+            is_seam: self.is_seam,
+            device_types: self.side.locks.iter().map(|lock| lock.device_type.clone()).collect(),
+            delayed: self.side.client.delayed(),
+        };
+        Ok(Report::new(about, &self.script, &comparison, (&seam_run.done, &latchkey_run.done)))
+    }
+}
+
+/// Returns the values of all placeholders that do not depend on a lock.
+fn variables(name: &str, workspace: &Value) -> Variables {
+    let mut variables = Variables::default();
+    let workspace_id = workspace.pointer("/workspace/workspace_id").and_then(Value::as_str);
+    variables.set("workspace_id", workspace_id.unwrap_or_default());
+    variables.set("name", name);
+    variables.set("key", name.replace(' ', "-"));
+    variables.set("unknown_id", UNKNOWN_ID);
+    variables
+}
+
+/// Sends a request that must be successful, and returns its body.
+async fn ask(client: &Client, path: &str, body: Value, stop: &CancellationToken) -> Result<Value> {
+    let request = Request { method: "POST".to_owned(), path: path.to_owned(), body: Some(body), ..Request::default() };
+    let response = client.send(&request, stop).await.map_err(|error| match error {
+        RequestError::Interrupted => ProbeError::Interrupted,
+        RequestError::Failed(reason) => ProbeError::Unusable(format!("{path}: no response: {reason}")),
+    })?;
+    let message = response.body.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
+    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+    match response.body {
+        Some(body) if response.status == 200 => Ok(body),
+        _ => Err(ProbeError::Unusable(format!("{path} returned {}{message}", response.status))),
+    }
+}
+
+/// Returns the locks with these ids, or a choice of the workspace's.
+async fn find_locks(client: &Client, ids: &[String], run: usize, stop: &CancellationToken) -> Result<Vec<Lock>> {
+    if ids.is_empty() {
+        let devices = ask(client, "/devices/list", json!({}), stop).await?;
+        let read = values_at(&devices, "/devices/*").into_iter().filter_map(|device| Lock::read(device, run));
+        let locks = locks::choose(read.collect());
+        return if locks.is_empty() { Err(ProbeError::NoLocks) } else { Ok(locks) };
+    }
+    let mut locks = Vec::new();
+    for id in ids {
+        let wrong = |reason: String| ProbeError::Lock(id.clone(), reason);
+        let device = ask(client, "/devices/get", json!({ "device_id": id }), stop).await;
+        let device = device.map_err(|error| wrong(error.to_string()))?;
+        let lock = device.get("device").and_then(|device| Lock::read(device, run));
+        let lock = lock.ok_or_else(|| wrong("the response has no device".to_owned()))?;
+        if !lock.is_known() {
+            return Err(wrong(format!("Latchkey has no locks of the type {}", lock.device_type)));
+        }
+        locks.push(lock);
+    }
+    Ok(locks)
+}
+
+/// Creates a workspace in Latchkey with the same locks.
+async fn latchkey_side(url: &str, api_key: &str, target: &Target, stop: &CancellationToken) -> Result<Side> {
+    let owner = Client::new(url, api_key, false)?;
+    let specifications = target.side.locks.iter().enumerate().map(|(number, lock)| lock.specification(number));
+    let locks: Vec<Value> = specifications.collect();
+    let body = json!({ "name": "Probe", "ttl": WORKSPACE_LIFETIME, "clock": "live", "locks": locks });
+    let created = ask(&owner, "/_emulator/workspaces/create", body, stop).await?;
+    let api_key = created.get("api_key").and_then(Value::as_str).unwrap_or_default();
+    let client = Client::new(url, api_key, false)?;
+    let mut locks = Vec::new();
+    for (created, seam) in values_at(&created, "/devices/*/device_id").into_iter().zip(&target.side.locks) {
+        let device = ask(&client, "/devices/get", json!({ "device_id": created }), stop).await?;
+        let lock = device.get("device").and_then(|device| Lock::read(device, 0));
+        let lock = lock.ok_or_else(|| ProbeError::Unusable("Latchkey has not created the locks".to_owned()))?;
+        // The PINs are the same on both sides.
+        locks.push(seam.with_ids_of(&lock));
+    }
+    Ok(Side { client, locks, variables: variables(&target.name, &created) })
+}
+
+/// Tells the user what could not be deleted.
+fn report_left(run: &Run) {
+    for left in &run.left {
+        let _ = writeln!(io::stderr(), "latchkey: could not be deleted; the request would be: {left}");
+    }
+}

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Checks `latchkey probe` against servers whose deviations are known:
+
+    BASE_URL=http://127.0.0.1:7326 LATCHKEY_BIN=target/debug/latchkey tests/probe/check.py
+
+1. A second Latchkey: no difference.
+2. A Latchkey behind a proxy with planted deviations: exactly these.
+3. The npm package @seamapi/fake-seam-connect: the differences in fake.txt. `--update` writes that file.
+4. Workspaces and addresses that are refused, and an interruption: everything that was created is deleted.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from proxy import DEVIATIONS, Proxy, put
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TARGET = ROOT / "target" / "probe"
+BASE_URL = os.environ["BASE_URL"]
+PROGRAM = os.environ["LATCHKEY_BIN"]
+
+# Time limit of one probe, in seconds.
+LIMIT = 180
+
+# The fake never sets a code, so that every wait for one ends at its limit.
+FAKE_WAIT_SECONDS = 1
+FAKE_KEY = "seam_apikey1_token"
+
+# What must not be in any report: names, and the beginnings of keys and addresses.
+PRIVATE = ["Secret Door", "seam_test", "127.0.0.1", "latchkey probe"]
+
+
+def fail(message):
+    sys.exit(f"tests/probe: {message}")
+
+
+def post(path, body, key=None):
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    request = urllib.request.Request(BASE_URL + path, json.dumps(body).encode(), headers)
+    return json.load(urllib.request.urlopen(request, timeout=30))
+
+
+def workspace():
+    """A workspace of its own with two locks. Returns its key and the ids of its locks."""
+    locks = [{"device_type": "august_lock", "name": f"Secret Door {number}"} for number in (1, 2)]
+    created = post("/_emulator/workspaces/create", {"locks": locks, "clock": "live"})
+    return created["api_key"], [device["device_id"] for device in created["devices"]]
+
+
+def script(change):
+    """Writes the script of the program to a file, for one lock, after a change of its steps. Returns the path of the file."""
+    parts = []
+    for file in sorted((ROOT / "src" / "probe" / "script").glob("*.json")):
+        parts += json.loads(file.read_text())["parts"]
+    for part in parts:
+        part["each_lock"] = False
+        for step in part["steps"]:
+            change(step)
+    path = TARGET / "script.json"
+    path.write_text(json.dumps({"parts": parts}))
+    return path
+
+
+def command(url, report, *options):
+    return [PROGRAM, "probe", "--against", url, "--report", report, *map(str, options)]
+
+
+def environment(key):
+    return {**os.environ, "SEAM_API_KEY": key}
+
+
+def probe(url, key, exit_code, *options):
+    """Runs a probe, and returns its report."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = pathlib.Path(directory) / "report.json"
+        begun = time.monotonic()
+        ran = subprocess.run(command(url, report, *options), env=environment(key), capture_output=True, text=True, timeout=LIMIT)
+        if ran.returncode != exit_code:
+            fail(f"exit code {ran.returncode}, not {exit_code}\n{ran.stdout}\n{ran.stderr}")
+        found = json.loads(report.read_text())
+        if found["compared"] < 300:
+            fail(f"only {found['compared']} steps were compared\n{ran.stdout}")
+        for private in [*PRIVATE, key]:
+            if private in ran.stdout or private in report.read_text():
+                fail(f"the report contains {private}\n{ran.stdout}")
+        if "could not be deleted" in ran.stderr:
+            fail(f"something is left\n{ran.stderr}")
+        print(f"{found['compared']} steps in {time.monotonic() - begun:.0f} s")
+        return found, ran.stdout
+
+
+def kind(difference):
+    return difference["aspect"], difference.get("route"), difference["place"]
+
+
+def check_nothing_left(key, locks):
+    for lock in locks:
+        for path in ("/access_codes/list", "/access_codes/unmanaged/list"):
+            codes = post(path, {"device_id": lock}, key)["access_codes"]
+            left = [code for code in codes if code["status"] != "removing"]
+            if left:
+                fail(f"{path}: left on the lock: {left}")
+    for name in ("access_grants", "spaces", "user_identities", "webhooks", "client_sessions", "connect_webviews"):
+        path = f"/{name}/list"
+        left = post(path, {}, key)[name]
+        if left:
+            fail(f"{path}: left in the workspace: {left}")
+
+
+def against_latchkey():
+    key, locks = workspace()
+    found, text = probe(BASE_URL, key, 0)
+    if found["differences"] or found["known_deviations"]:
+        fail(f"differences between two Latchkeys\n{text}")
+    check_nothing_left(key, locks)
+
+
+def against_planted_deviations():
+    key, locks = workspace()
+    proxy = Proxy(BASE_URL, [change for change, _ in DEVIATIONS])
+    found, text = probe(proxy.url, key, 1, "--script", script(lambda step: None))
+    expected = {expected for _, expected in DEVIATIONS}
+    differences = {kind(difference) for difference in found["differences"]}
+    if differences != expected or len(found["differences"]) != len(DEVIATIONS):
+        fail(f"not found: {expected - differences}\nunexpected: {differences - expected}\n{text}")
+    if found["delayed"] != 1:
+        fail(f"{found['delayed']} waits because of limits, not 1")
+    check_nothing_left(key, locks)
+
+
+def against_fake(is_update):
+    (TARGET / "package.json").write_text((HERE / "package.json").read_text())
+    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+    subprocess.run(npm, cwd=TARGET, check=True, timeout=LIMIT)
+    fake = TARGET / "node_modules" / "@seamapi" / "fake-seam-connect" / "dist" / "server.js"
+    port = free_port()
+    with open(TARGET / "fake.log", "w") as log:
+        server = subprocess.Popen(["node", fake, "--seed"], env={**os.environ, "PORT": str(port)}, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+
+        def shorten(step):
+            if "wait" in step:
+                step["wait"]["at_most_seconds"] = FAKE_WAIT_SECONDS
+
+        locks = ["--device-id", "august_device_1", "--device-id", "august_device_2"]
+        found, text = probe(f"http://127.0.0.1:{port}", FAKE_KEY, 1, "--script", script(shorten), *locks)
+    finally:
+        server.terminate()
+        server.wait()
+    kinds = sorted({" ".join(part or "-" for part in kind(difference)) for difference in found["differences"]})
+    stored = HERE / "fake.txt"
+    if is_update:
+        stored.write_text("\n".join(kinds) + "\n")
+    expected = stored.read_text().splitlines()
+    if kinds != expected:
+        fail(f"fake: missing {set(expected) - set(kinds)}\nnew {set(kinds) - set(expected)}\n{text}")
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(url):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                fail(f"{url} does not respond")
+            time.sleep(0.1)
+
+
+def refusals():
+    key, locks = workspace()
+    production = Proxy(BASE_URL, [put("/workspaces/get", "/workspace/is_sandbox", lambda _: False)])
+    for url, options, message in [
+        (production.url, {}, "not a sandbox"),
+        ("http://connect.getseam.com", {}, "is not the address of a server"),
+        (f"http://127.0.0.1:{free_port()}", {}, "no response"),
+        (BASE_URL, {"key": "seam_test0000_unknown"}, "API Key not found"),
+        (BASE_URL, {"device": "99999999-9999-4999-8999-999999999999"}, "cannot be used"),
+    ]:
+        device = ["--device-id", options["device"]] if "device" in options else []
+        arguments = [PROGRAM, "probe", "--against", url, *device]
+        ran = subprocess.run(arguments, env=environment(options.get("key", key)), capture_output=True, text=True, timeout=LIMIT)
+        if ran.returncode != 2 or message not in ran.stderr or ran.stdout:
+            fail(f"{url}: exit code {ran.returncode}, not 2 and {message}\n{ran.stdout}\n{ran.stderr}")
+    check_nothing_left(key, locks)
+
+
+def interrupted():
+    key, locks = workspace()
+    with tempfile.TemporaryDirectory() as directory:
+        report = pathlib.Path(directory) / "report.json"
+        begun = subprocess.Popen(command(BASE_URL, report), env=environment(key), stderr=subprocess.PIPE, text=True)
+        try:
+            # In this part, there are a space, a user identity, an access grant and codes.
+            for line in begun.stderr:
+                if "Access grant on two locks" in line:
+                    break
+            time.sleep(0.5)
+            begun.send_signal(signal.SIGINT)
+            errors = begun.stderr.read()
+            if begun.wait(timeout=LIMIT) != 2 or "interrupted" not in errors or report.exists():
+                fail(f"interrupted: exit code {begun.returncode}\n{errors}")
+        finally:
+            begun.kill()
+    time.sleep(1)
+    check_nothing_left(key, locks)
+
+
+def main():
+    TARGET.mkdir(parents=True, exist_ok=True)
+    trials = {
+        "a second Latchkey": against_latchkey,
+        "planted deviations": against_planted_deviations,
+        "fake-seam-connect": lambda: against_fake("--update" in sys.argv),
+        "refusals": refusals,
+        "interruption": interrupted,
+    }
+    for name, trial in trials.items():
+        print(f"== {name}", flush=True)
+        trial()
+
+
+main()
