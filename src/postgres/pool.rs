@@ -38,12 +38,14 @@ const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 
 /// Planner settings: each statement is planned once and always uses indexes. Planning a statement with many array
 /// parameters costs more than running it, and a plan made while the tables were small must still be right when they are
 /// large. Each statement finds its rows through an index, so table statistics cannot improve a plan.
-const PLANNER: [(&str, &str); 7] = [
+const PLANNER: [(&str, &str); 8] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    // A whole index that is read once and kept is no look-up either.
+    ("enable_material", "off"),
     // All pages are assumed to be in memory. Otherwise the planner prefers reading a whole index to a look-up while the
     // tables are small.
     ("random_page_cost", "0.1"),
