@@ -33,11 +33,11 @@ pub(crate) use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
 pub(crate) use self::unknown::UnknownParameter;
 
-/// Seam's contract, served at `/openapi.json`.
-pub const OPENAPI: &str = include_str!("../../openapi.json");
+/// Seam's contract, served at `/openapi.json`. A static: the program would contain a constant once for each use.
+pub static OPENAPI: &str = include_str!("../../openapi.json");
 
 /// The contract of the control plane, served at `/_emulator/openapi.json`.
-pub const CONTROL_OPENAPI: &str = include_str!("control.json");
+pub static CONTROL_OPENAPI: &str = include_str!("control.json");
 
 /// HTTP methods that an endpoint can support, in alphabetical order.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
