@@ -7,6 +7,7 @@ mod chosen;
 mod database;
 mod devices;
 mod ids;
+mod parameters;
 mod requests;
 mod responses;
 mod routes;

@@ -4,7 +4,7 @@
 //! the only one of its type and manufacturer, so that filters by these find it, on the right page.
 
 use super::ids::{ECOBEE, MINUT};
-use super::requests::Parameters;
+use super::parameters::Parameters;
 use crate::domain::device::brands::BRANDS;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;

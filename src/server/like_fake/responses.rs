@@ -1,7 +1,8 @@
 //! Responses: ids of Latchkey become those of the fake, and objects show what the fake would show.
 
 use super::ids::well_known;
-use super::requests::{Asked, OF_CLIENT};
+use super::parameters::OF_CLIENT;
+use super::requests::Asked;
 use super::{LikeFake, devices, set_length};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::{Error, Result};
