@@ -221,11 +221,10 @@ pub struct Settings {
     /// Seed of new workspaces that do not set their own. Ids, PINs and keys are derived from it. Default: random.
     /// With --like-fake, the value may be missing, as in the command line of the fake.
     #[arg(long, env = "LATCHKEY_SEED", value_parser = seed, help_heading = "New workspaces")]
-    #[expect(clippy::option_option, reason = "the option can be given without a value")]
     pub seed: Option<Option<String>>,
 
     /// Behave as Seam's own fake, @seamapi/fake-seam-connect: with its workspaces, ids, tokens and /_fake paths, and new
-    /// data at each start. The variable PORT sets the port, unless --port or LATCHKEY_PORT does.
+    /// data at each start. The variable PORT sets the port, unless --port or `LATCHKEY_PORT` does.
     #[arg(long, env = "LATCHKEY_LIKE_FAKE", value_parser = switch, help_heading = "New workspaces")]
     pub like_fake: bool,
 

@@ -6,9 +6,12 @@ use uuid::Uuid;
 /// Members whose content belongs to the client: nothing in them is translated.
 pub(super) const OF_CLIENT: [&str; 2] = ["custom_metadata", "custom_metadata_has"];
 
+/// Names and values of a query.
+type Query = Vec<(String, String)>;
+
 /// Parameters of a request.
 pub(super) struct Parameters {
-    query: Vec<(String, String)>,
+    query: Query,
     has_new_query: bool,
     /// The body; `None` if it is no object. Then it is left to the checks of the endpoint.
     members: Option<Map<String, Value>>,
@@ -27,7 +30,7 @@ impl Parameters {
     }
 
     /// Returns query and body, each if it has changed.
-    pub(super) fn changed(self) -> (Option<Vec<(String, String)>>, Option<Map<String, Value>>) {
+    pub(super) fn changed(self) -> (Option<Query>, Option<Map<String, Value>>) {
         (self.has_new_query.then_some(self.query), self.members.filter(|_| self.has_new_members))
     }
 
