@@ -249,11 +249,12 @@ pub struct Settings {
     pub clock: WorkspaceClock,
 
     /// Seed of new workspaces that do not set their own. Ids, PINs and keys are derived from it. Default: random.
+    /// With --like-fake, the value may be missing, as in the command line of the fake.
     #[arg(long, env = "LATCHKEY_SEED", value_parser = seed, help_heading = "New workspaces")]
-    pub seed: Option<String>,
+    pub seed: Option<Option<String>>,
 
     /// Behave as Seam's own fake, @seamapi/fake-seam-connect: with its workspaces, ids, tokens and /_fake paths, and new
-    /// data at each start. The variable PORT sets the port.
+    /// data at each start. The variable PORT sets the port, unless --port or `LATCHKEY_PORT` does.
     #[arg(long, env = "LATCHKEY_LIKE_FAKE", value_parser = switch, help_heading = "New workspaces")]
     pub like_fake: bool,
 
@@ -327,13 +328,22 @@ pub struct Settings {
 
 impl Config {
     /// Returns the configuration with the settings that follow from other settings.
-    #[must_use]
-    pub fn completed(mut self) -> Self {
+    ///
+    /// # Errors
+    /// A sentence that names a setting that does not fit, and the fix.
+    pub fn completed(mut self) -> Result<Self, String> {
         if self.settings.like_fake {
-            self.ephemeral |= self.data_dir.is_none();
-            self.settings = self.settings.completed();
+            // Everybody knows the tokens of the fake. In data that stays, a later server would accept them too.
+            if self.database_url.is_some() || self.data_dir.is_some() {
+                return Err("a server with --like-fake has public tokens, so its data is new at each start: omit \
+                            --data-dir (LATCHKEY_DATA_DIR) and --database-url (DATABASE_URL)"
+                    .to_owned());
+            }
+            self.ephemeral = true;
+        } else if self.settings.seed == Some(None) {
+            return Err("--seed needs a value of 1 to 500 characters, except with --like-fake".to_owned());
         }
-        self
+        Ok(self)
     }
 
     /// Checks settings that depend on each other.
@@ -367,21 +377,11 @@ impl Config {
 }
 
 impl Settings {
-    /// Returns the settings with those of a server that behaves as Seam's own fake, if it does. There, no lock operation
-    /// ever finishes, except for requests that wait for the lock, and access codes stay after their end.
-    #[must_use]
-    pub fn completed(mut self) -> Self {
-        if self.like_fake {
-            self.programming = Programming(Some(NEVER));
-            self.slow_after = NEVER;
-            self.keep_expired_access_codes = true;
-        }
-        self
+    /// Returns the seed of new workspaces; `None`: random.
+    pub(crate) fn seed(&self) -> Option<&str> {
+        self.seed.as_ref()?.as_deref()
     }
 }
-
-/// Duration of operations that never finish, and time after which they count as slow: longer than any test.
-const NEVER: TimeDelta = TimeDelta::days(36_500);
 
 /// Maximum number of connections of the private PostgreSQL for requests; the server itself and `psql` need some, too.
 const MAX_PRIVATE_CONNECTIONS: u32 = 50;

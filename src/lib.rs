@@ -50,7 +50,6 @@ mod tls;
 pub mod testing;
 
 pub use crate::clock::{WorkspaceClock, to_iso};
-pub use crate::commands::arguments::arguments;
 pub use crate::commands::probe::probe as run_probe;
 pub use crate::commands::{attach, background, doctor, env, exec, health, reset};
 pub use crate::config::{Command, CommandLine, Config, Probe};

@@ -1,11 +1,12 @@
 //! Command line: starts the database and the server, prints their addresses, and stops both.
 
-use clap::{CommandFactory, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Probe, Stop, WORKSPACE_ID, WorkspaceClock, arguments, attach, connect, doctor, ensure_sandbox, env, exec, fixtures,
-    health, load_seed_of_fake, log, reset, run_probe, serve, to_iso,
+    Probe, Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health,
+    load_seed_of_fake, log, reset, run_probe, serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
@@ -68,11 +69,14 @@ fn unset_empty_variables() {
 
 fn main() -> ExitCode {
     unset_empty_variables();
-    let CommandLine { command, config } =
-        CommandLine::parse_from(arguments(std::env::args_os(), |name| std::env::var_os(name)));
+    let matches = CommandLine::command().get_matches();
+    let CommandLine { command, config } = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match command {
-        None => return exit_code(start(&config)),
-        Some(Command::Serve(config)) => return exit_code(start(&config)),
+        None => return exit_code(with_port_of_fake(config, &matches).and_then(start)),
+        Some(Command::Serve(config)) => {
+            let options = matches.subcommand_matches("serve").unwrap_or(&matches);
+            return exit_code(with_port_of_fake(*config, options).and_then(start));
+        }
         Some(Command::Health(options)) => check_health(&options.server_url()),
         Some(Command::Doctor(config)) => run_doctor(&config),
         Some(Command::Exec(options)) => {
@@ -169,17 +173,31 @@ fn print_probe(options: &Probe) -> ExitCode {
 /// Prints the findings of [`doctor`]. Returns true if a server can start.
 fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(doctor::check(&config.clone().completed()));
+    let findings = runtime.block_on(doctor::check(&config.clone().completed()?));
     for finding in &findings {
         print(finding)?;
     }
     Ok(findings.iter().all(doctor::Finding::is_fine))
 }
 
+/// Sets the port of a server that behaves as Seam's own fake to that of the variable `PORT`, unless an option or another
+/// variable sets it.
+fn with_port_of_fake(mut config: Config, options: &ArgMatches) -> Result<Config, Box<dyn Error>> {
+    let port = std::env::var_os("PORT").filter(|port| !port.is_empty());
+    if config.settings.like_fake
+        && options.value_source("port") == Some(ValueSource::DefaultValue)
+        && let Some(port) = port
+    {
+        let port = port.to_str().and_then(|port| port.parse().ok());
+        config.address.port = port.ok_or("the variable PORT is no port: set it to 0 to 65535, or use --port")?;
+    }
+    Ok(config)
+}
+
 /// Starts the database and the server, and serves until the server is stopped.
-fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+fn start(config: Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
-    let config = &config.clone().completed();
+    let config = &config.completed()?;
     let _lines = log::start(&config.settings)?;
     use_small_pages();
     let announcement = Announcement::begin()?;

@@ -49,22 +49,21 @@ pub fn router(app: App) -> Router {
     let with_cors = Router::new()
         .merge(health)
         .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
-        .merge(contract)
+        .merge(contract.clone())
         .route("/", any(console::root))
-        .fallback(edge::fallback)
-        .layer(cors());
-    let routes = Router::new()
+        .fallback(edge::fallback);
+    let others = Router::new()
         .route("/metrics", any(metrics).layer(Extension(Arc::new(LastBacklog::default()))))
         .merge(control_plane)
         .merge(api::connect_webviews::view::router())
         .merge(console::router())
         .merge(api_reference::router())
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
-        .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
-        .merge(with_cors)
-        .with_state(app.clone());
+        .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()));
     let is_like_fake = app.config.like_fake;
-    let routes = if is_like_fake { like_fake::wrap(&app, routes) } else { routes };
+    let [with_cors, others] =
+        if is_like_fake { like_fake::wrap(&app, contract, with_cors, others) } else { [with_cors, others] };
+    let routes = others.merge(with_cors.layer(cors())).with_state(app.clone());
     let framed =
         routes.layer((axum::middleware::from_fn_with_state(app, frame), CatchPanicLayer::custom(panic_response)));
     if is_like_fake { like_fake::number_requests(framed) } else { framed }

@@ -28,6 +28,21 @@ const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 /// Headers that can contain a client session token, in addition to `Authorization`.
 const CLIENT_SESSION_HEADERS: [&str; 2] = ["seam-client-session-token", "client-session-token"];
 
+/// Header that can contain a publishable key.
+const PUBLISHABLE_KEY_HEADER: &str = "seam-publishable-key";
+
+/// Returns the tokens and keys in the headers of a request, unchecked.
+pub(crate) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let credentials = Credentials { headers };
+    let others = CLIENT_SESSION_HEADERS.into_iter().chain([PUBLISHABLE_KEY_HEADER]);
+    others.filter_map(move |name| headers.get(name)?.to_str().ok()).chain([credentials.bearer()])
+}
+
+/// Returns the bearer token; an empty text if there is none.
+pub(crate) fn bearer(headers: &HeaderMap) -> &str {
+    Credentials { headers }.bearer()
+}
+
 /// Returns the workspace of the API key in the request, for the request log. `None` without a valid API key, or if a
 /// web page from elsewhere uses the sandbox's public key.
 pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
@@ -172,7 +187,7 @@ impl<'a> Credentials<'a> {
     }
 
     async fn publishable_key(&self, app: &App) -> Result<Option<Caller>> {
-        let Some(value) = self.headers.get("seam-publishable-key").filter(|value| !value.is_empty()) else {
+        let Some(value) = self.headers.get(PUBLISHABLE_KEY_HEADER).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
         let key = value.to_str().map_err(|_| CredentialError::InvalidPublishableKey)?;

@@ -203,6 +203,13 @@ pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
     }
 }
 
+/// Reads a body to its end, within the limits of the server for its size and for the time of a request.
+pub(crate) async fn receive_in_time(app: &App, body: Body) -> Result<Bytes> {
+    let deadline = app.config.request_timeout;
+    let body = tokio::time::timeout(deadline, receive(app.config.body_limit, body)).await;
+    body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))
+}
+
 /// Checks content type and parameters. Returns the parameters of query and body as one object. `is_strict`: unknown
 /// parameters are rejected.
 pub(crate) fn read(operation: &Operation, parts: &Parts, body: &Bytes, is_strict: bool) -> Result<Map<String, Value>> {

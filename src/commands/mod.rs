@@ -1,6 +1,5 @@
 //! The commands of the program besides `serve`, which is in `main.rs`.
 
-pub(crate) mod arguments;
 pub mod attach;
 pub mod background;
 pub mod doctor;

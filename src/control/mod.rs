@@ -37,7 +37,7 @@ use crate::http::origin::{self, Origin};
 use crate::http::{access_log, envelope};
 use crate::store;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -211,7 +211,8 @@ where
     let (body, _share) = if path == snapshots::IMPORT {
         snapshots::receive(&app, body).await?
     } else {
-        (receive(&app, body).await?, None)
+        // The handler has no timeout: a move of the clock may take longer.
+        (edge::receive_in_time(&app, body).await?, None)
     };
     // Unknown parameters are always rejected: otherwise a typing error in the setup of a test would make the test fail
     // later, without an explanation.
@@ -232,14 +233,6 @@ where
     handler(call).await
 }
 
-/// Reads a body to its end, within the request timeout. The handler has no timeout: a move of the clock may take
-/// longer.
-async fn receive(app: &App, body: Body) -> Result<Bytes> {
-    let deadline = app.config.request_timeout;
-    let body = tokio::time::timeout(deadline, edge::receive(app.config.body_limit, body)).await;
-    body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))
-}
-
 /// Checks the access of a request, and returns the workspace of its API key, if it has one.
 ///
 /// The admin token gives access to everything. The API key of a workspace gives access to that workspace. No credential
@@ -248,7 +241,7 @@ async fn receive(app: &App, body: Body) -> Result<Bytes> {
 ///
 /// # Errors
 /// [`Error::Unauthorized`]; those of the database.
-async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
+pub(crate) async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
     let admin_token = app.config.admin_token.as_deref();

@@ -25,7 +25,7 @@ pub(crate) async fn create_for_person(
         let existing = workspaces::of_person(&app.pool, person_id, None).await?;
         let organizations: BTreeSet<Uuid> = existing.iter().filter_map(|workspace| workspace.organization_id).collect();
         // On a server with a seed, the id is derived from the person, so that it is the same on every run.
-        let ids = Ids::of(app.config.seed.as_deref());
+        let ids = Ids::of(app.config.seed());
         profile.organization_id = match organizations.len() {
             0 => Some(ids.id("organization", person_id, 0, machine_now())),
             1 => organizations.first().copied(),

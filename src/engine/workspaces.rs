@@ -44,6 +44,8 @@ pub(crate) struct WorkspaceParams {
     pub(crate) clock: WorkspaceClock,
     /// Duration of one programming operation; `None`: until a client ends it manually.
     pub(crate) programming: Option<TimeDelta>,
+    /// Time after which an unfinished operation counts as slow.
+    pub(crate) slow_after: TimeDelta,
     /// True if ended codes stay visible.
     pub(crate) keeps_expired: bool,
     /// Rule for managed codes with the same PIN on one lock.
@@ -72,6 +74,7 @@ impl WorkspaceParams {
             profile: Profile::default(),
             clock: config.clock,
             programming: config.programming.0,
+            slow_after: config.slow_after,
             keeps_expired: config.keep_expired_access_codes,
             same_code: SameCode::of(config.allow_same_code_in_disjoint_windows),
             refuse_begun_windows: config.refuse_begun_windows,
@@ -82,11 +85,11 @@ impl WorkspaceParams {
     }
 
     /// Returns the settings of the new workspace.
-    fn settings(&self, config: &Settings) -> WorkspaceSettings {
+    fn settings(&self) -> WorkspaceSettings {
         WorkspaceSettings {
             clock: self.clock,
             programming: self.programming,
-            slow_after: config.slow_after,
+            slow_after: self.slow_after,
             keeps_expired: self.keeps_expired,
             has_faults: false,
             has_webhooks: false,
@@ -160,7 +163,7 @@ pub(crate) async fn create_in(
     config: &Settings,
     params: WorkspaceParams,
 ) -> Result<CreatedWorkspace> {
-    let (machine_now, settings) = (machine_now(), params.settings(config));
+    let (machine_now, settings) = (machine_now(), params.settings());
     let seed = match params.seed {
         None => seed_of_server(tx, config, params.workspace_id).await?,
         seed => seed,
@@ -288,7 +291,7 @@ async fn seed_of_server(
     config: &Settings,
     workspace_id: Option<Uuid>,
 ) -> Result<Option<String>> {
-    let Some(seed) = &config.seed else { return Ok(None) };
+    let Some(seed) = config.seed() else { return Ok(None) };
     let (parent, ordinal) = match workspace_id {
         Some(workspace_id) => (workspace_id, 0),
         None => (Uuid::nil(), workspaces::next_unseeded_ordinal(tx).await?),

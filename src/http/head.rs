@@ -37,7 +37,8 @@ where
     }
 }
 
-fn check_uri(length: usize) -> Result<()> {
+/// Rejects a path with its query that is too long.
+pub(crate) fn check_uri(length: usize) -> Result<()> {
     if length > MAX_URI_BYTES { Err(Error::UriTooLong(MAX_URI_BYTES)) } else { Ok(()) }
 }
 

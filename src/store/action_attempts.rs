@@ -104,6 +104,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
 }
 
+/// Returns the workspace of an action attempt; `None` if there is no such attempt.
+pub(crate) async fn workspace_of(pool: &Pool, action_attempt_id: Uuid) -> Result<Option<Uuid>> {
+    let query = sqlx::query_scalar("select workspace_id from action_attempt where action_attempt_id = $1");
+    Ok(query.bind(action_attempt_id).fetch_optional(pool.for_workspace(Uuid::nil())).await?)
+}
+
 /// Ends the pending action attempts of these locked devices that concern no access code, with this error.
 pub(crate) async fn fail_pending(
     tx: &mut PgConnection,

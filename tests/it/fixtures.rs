@@ -397,7 +397,7 @@ fn codes_that_the_api_would_reject_are_named_by_path_and_nothing_is_loaded() {
 #[test]
 fn workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     run(async {
-        let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
+        let config = Settings { seed: Some(Some("of fixtures".to_owned())), ..app().config.clone() };
         let seeded = latchkey::testing::engine::app::App::new(config, app().pools()).unwrap();
         let document = json!({ "workspaces": [{ "workspace_id": workspace_id(50), "locks": [
             { "device_type": "august_lock", "access_codes": [{}] }] }] });

@@ -36,7 +36,7 @@ impl SmallServer {
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let limits = PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) };
         let pools = Pools::lazy(options, limits);
-        let config = Settings { seed: Some("plans of a server".to_owned()), ..shared.config.clone() };
+        let config = Settings { seed: Some(Some("plans of a server".to_owned())), ..shared.config.clone() };
         let app = App::new(config, pools).unwrap();
         let router = server::router(app.clone());
         Self { app, router, api_key: String::new() }

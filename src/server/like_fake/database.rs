@@ -1,7 +1,7 @@
-//! `/_fake/database`: what the workspaces of the seed's user contain, as the API shows it.
+//! `/_fake/database`: what the workspaces of the seed contain, as the API shows it.
 
 use super::LikeFake;
-use super::ids::{WORKSPACE_1, WORKSPACE_2};
+use super::ids::{WORKSPACE_1, WORKSPACE_2, WORKSPACES};
 use super::seed::{API_KEY_1, API_KEY_2, PERSONAL_ACCESS_TOKEN};
 use crate::api::edge::OBSERVER;
 use crate::error::{Error, Result};
@@ -28,16 +28,14 @@ const LISTS: [(&str, &str, &str, &str); 9] = [
 /// Lists of access codes, one for each device.
 const ACCESS_CODES: [&str; 2] = ["/access_codes/list", "/access_codes/unmanaged/list"];
 
-/// Maximum number of pages of a list.
-const MAX_PAGES: usize = 100;
-
 /// Returns the contents of the workspaces.
 ///
 /// # Errors
 /// [`Error::Internal`] if a list cannot be read.
 pub(super) async fn read(fake: &LikeFake) -> Result<Map<String, Value>> {
     let mut found = Map::new();
-    let workspaces = list(fake, "/workspaces/list", "workspaces", "", json!({})).await?;
+    let mut workspaces = list(fake, "/workspaces/list", "workspaces", "", json!({})).await?;
+    workspaces.retain(|workspace| WORKSPACES.iter().any(|id| workspace["workspace_id"] == id.to_string()));
     let ids: Vec<String> =
         workspaces.iter().filter_map(|workspace| workspace["workspace_id"].as_str().map(str::to_owned)).collect();
     found.insert("workspaces".to_owned(), Value::Array(workspaces));
@@ -79,7 +77,7 @@ async fn list(
     mut parameters: Value,
 ) -> Result<Vec<Value>> {
     let mut items = Vec::new();
-    for _ in 0..MAX_PAGES {
+    loop {
         let mut page = ask(fake, path, workspace_id, &parameters).await?;
         let Some(Value::Array(found)) = page.get_mut(member).map(Value::take) else {
             return Err(Error::Internal(format!("{path} has no {member}: {page}").into()));
@@ -87,10 +85,9 @@ async fn list(
         items.extend(found);
         match page.pointer("/pagination/next_page_cursor") {
             Some(Value::String(cursor)) => parameters["page_cursor"] = json!(cursor),
-            _ => break,
+            _ => return Ok(items),
         }
     }
-    Ok(items)
 }
 
 /// Sends a request to the routes, without effect on a test, and returns the body of the response.

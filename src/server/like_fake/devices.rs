@@ -1,22 +1,55 @@
 //! The thermostat and the noise sensor of the seed. They only exist: lists and `get` show them.
 //!
-//! Latchkey stores each of them as a lock that cannot be programmed, and the layer shows it as what it is.
+//! Latchkey stores each of them as a lock that cannot be programmed, and the layer shows it as what it is. The lock is
+//! the only one of its type and manufacturer, so that filters by these find it, on the right page.
 
 use super::ids::{ECOBEE, MINUT};
+use super::parameters::Parameters;
+use crate::domain::device::brands::BRANDS;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// Seam's types of the two devices.
-const TYPES: [&str; 2] = ["ecobee_thermostat", "minut_sensor"];
+/// One of the two devices, and the lock as which it is stored.
+pub(super) struct StandIn {
+    device_id: Uuid,
+    shown_type: &'static str,
+    pub(super) stored_type: &'static str,
+    shown_manufacturer: &'static str,
+    stored_manufacturer: &'static str,
+    capability: &'static str,
+}
+
+pub(super) const THERMOSTAT: StandIn = StandIn {
+    device_id: ECOBEE,
+    shown_type: "ecobee_thermostat",
+    stored_type: "doorking_lock",
+    shown_manufacturer: "ecobee",
+    stored_manufacturer: "doorking",
+    capability: "thermostat",
+};
+
+pub(super) const SENSOR: StandIn = StandIn {
+    device_id: MINUT,
+    shown_type: "minut_sensor",
+    stored_type: "genie_door",
+    shown_manufacturer: "minut",
+    stored_manufacturer: "genie",
+    capability: "noise_detection",
+};
+
+const STAND_INS: [StandIn; 2] = [THERMOSTAT, SENSOR];
 
 /// Path that lists devices of all types.
 const DEVICES: &str = "/devices/list";
 
-/// Path that lists locks only.
+/// Path that lists locks only, without pages.
 const LOCKS: &str = "/locks/list";
 
-/// Parameters with the types of devices.
-const TYPE_PARAMETERS: [&str; 3] = ["device_type", "device_types", "device_types[]"];
+/// Parameter with several types of devices, as JSON and in a query.
+const TYPES: [&str; 2] = ["device_types", "device_types[]"];
+
+/// Parameter with capabilities, as JSON and in a query. Only locks have them.
+const INCLUDE_IF: [&str; 2] = ["include_if", "include_if[]"];
 
 /// Members of a lock that other devices do not have, in addition to those whose names begin with [`CAPABILITY`].
 const OF_LOCK: [&str; 2] = ["device_provider", "device_manufacturer"];
@@ -24,71 +57,44 @@ const OF_LOCK: [&str; 2] = ["device_provider", "device_manufacturer"];
 /// Start of the names of members with a capability.
 const CAPABILITY: &str = "can_";
 
-/// Filter of a list of devices.
-#[derive(Debug, Default)]
-pub(super) struct TypeFilter {
-    /// Only devices of these types; `None`: of all types.
-    types: Option<Vec<String>>,
-    /// Only devices of this manufacturer; `None`: of all.
-    manufacturer: Option<String>,
+/// Returns the value by which the list of devices finds one of the two devices; `None`: the value itself.
+pub(super) fn stored(path: &str, name: &str, value: &str) -> Option<String> {
+    if path != DEVICES {
+        return None;
+    }
+    let pairs = STAND_INS.map(|device| match name {
+        "device_type" | "device_types" => (device.shown_type, device.stored_type),
+        _ => (device.shown_manufacturer, device.stored_manufacturer),
+    });
+    let has_pairs = ["device_type", "device_types", "manufacturer"].contains(&name);
+    pairs.into_iter().find(|(shown, _)| has_pairs && *shown == value).map(|(_, stored)| stored.to_owned())
 }
 
-impl TypeFilter {
-    /// Reads the filter of a request. If it names one of the two types, it is removed from the request, because the
-    /// endpoint would not find the device. Each flag is set if its part of the request changes.
-    pub(super) fn take(
-        path: &str,
-        (query, has_new_query): (&mut Vec<(String, String)>, &mut bool),
-        (members, has_new_body): (&mut Map<String, Value>, &mut bool),
-    ) -> Self {
-        if path != DEVICES {
-            return Self::default();
-        }
-        let in_query = |names: &[&str]| -> Vec<String> {
-            let values = query.iter().filter(|(name, _)| names.contains(&name.as_str()));
-            values.flat_map(|(_, value)| value.split(',')).map(str::to_owned).collect()
-        };
-        let in_body = |name: &&str| match members.get(*name) {
-            Some(Value::Array(items)) => items.clone(),
-            Some(item) => vec![item.clone()],
-            None => Vec::new(),
-        };
-        let text = |value: Value| value.as_str().map(str::to_owned);
-        let mut types = in_query(&TYPE_PARAMETERS);
-        types.extend(TYPE_PARAMETERS.iter().flat_map(in_body).filter_map(text));
-        let manufacturer = in_query(&["manufacturer"]).pop().or_else(|| in_body(&"manufacturer").pop().and_then(text));
-        if types.iter().any(|name| TYPES.contains(&name.as_str())) {
-            let before = (query.len(), members.len());
-            query.retain(|(name, _)| !TYPE_PARAMETERS.contains(&name.as_str()));
-            members.retain(|name, _| !TYPE_PARAMETERS.contains(&name.as_str()));
-            *has_new_query |= query.len() != before.0;
-            *has_new_body |= members.len() != before.1;
-        }
-        Self { types: (!types.is_empty()).then_some(types), manufacturer }
+/// Excludes the two devices from a list of devices with capabilities, which only locks have.
+pub(super) fn exclude_without_capabilities(path: &str, parameters: &mut Parameters) {
+    if path != DEVICES || !INCLUDE_IF.iter().any(|name| parameters.contain(name)) {
+        return;
     }
-
-    /// Returns true if a device, as the layer shows it, passes the filter.
-    fn passes(&self, device: &Value) -> bool {
-        let device_type = &device["device_type"];
-        let has_type = self.types.as_ref().is_none_or(|types| types.iter().any(|name| device_type == name.as_str()));
-        // The endpoint has filtered the locks by their manufacturer.
-        let is_lock = !TYPES.iter().any(|name| device_type == *name);
-        let found = &device["properties"]["manufacturer"];
-        has_type && (is_lock || self.manufacturer.as_ref().is_none_or(|manufacturer| found == manufacturer.as_str()))
-    }
+    let has_types = TYPES.iter().any(|name| parameters.contain(name));
+    let types = if has_types {
+        parameters.take_texts(&TYPES)
+    } else {
+        BRANDS.iter().map(|brand| brand.device_type.to_owned()).collect()
+    };
+    let is_lock = |name: &String| !STAND_INS.iter().any(|device| device.stored_type == name);
+    parameters.insert(TYPES[0], types.into_iter().filter(is_lock).collect());
 }
 
 /// Returns what the layer shows for one of the two devices; `None` for any other object.
 pub(super) fn shown(device: &Map<String, Value>) -> Option<Map<String, Value>> {
-    let id = device.get("device_id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok())?;
-    device.get("device_type").filter(|_| [ECOBEE, MINUT].contains(&id))?;
+    let stand_in = of(device.get("device_id")?)?;
+    device.get("device_type")?;
     let mut shown = device.clone();
     shown.retain(|name, _| !name.starts_with(CAPABILITY) && !OF_LOCK.contains(&name.as_str()));
-    let (device_type, capability) = if id == ECOBEE { (TYPES[0], "thermostat") } else { (TYPES[1], "noise_detection") };
-    shown.insert("device_type".to_owned(), json!(device_type));
-    shown.insert("capabilities_supported".to_owned(), json!([capability]));
+    shown.insert("device_type".to_owned(), json!(stand_in.shown_type));
+    shown.insert("capabilities_supported".to_owned(), json!([stand_in.capability]));
     let old = device.get("properties").cloned().unwrap_or_default();
-    let mut properties = if id == ECOBEE { thermostat() } else { noise_sensor() };
+    let mut properties = if stand_in.device_id == ECOBEE { thermostat() } else { noise_sensor() };
     for name in ["name", "appearance", "online"] {
         properties[name] = old[name].clone();
     }
@@ -96,15 +102,19 @@ pub(super) fn shown(device: &Map<String, Value>) -> Option<Map<String, Value>> {
     Some(shown)
 }
 
-/// Removes devices from the lists that would not have them.
-pub(super) fn filter(path: &str, filter: &TypeFilter, body: &mut Value) {
-    let is_lock = |device: &Value| !TYPES.iter().any(|name| device["device_type"] == *name);
-    for list in ["devices", "locks"] {
-        let Some(devices) = body.get_mut(list).and_then(Value::as_array_mut) else { continue };
-        match path {
-            DEVICES => devices.retain(|device| filter.passes(device)),
-            LOCKS => devices.retain(is_lock),
-            _ => {}
+/// Returns the one of the two devices that has this id.
+fn of(device_id: &Value) -> Option<StandIn> {
+    let id = Uuid::try_parse(device_id.as_str()?).ok()?;
+    STAND_INS.into_iter().find(|device| device.device_id == id)
+}
+
+/// Removes the two devices from the list of locks.
+pub(super) fn remove_from_locks(path: &str, body: &mut Value) {
+    if path == LOCKS {
+        for name in ["devices", "locks"] {
+            if let Some(locks) = body.get_mut(name).and_then(Value::as_array_mut) {
+                locks.retain(|lock| of(&lock["device_id"]).is_none());
+            }
         }
     }
 }

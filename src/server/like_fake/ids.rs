@@ -1,11 +1,12 @@
 //! Ids: the fake's well-known ids are texts, those of Latchkey are UUIDs.
 
-use crate::contract::{CONTROL_OPENAPI, OPENAPI};
+use crate::contract::OPENAPI;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use uuid::{Builder, Uuid, uuid};
 
+pub(super) const WORKSPACES: [Uuid; 2] = [WORKSPACE_1, WORKSPACE_2];
 pub(super) const WORKSPACE_1: Uuid = uuid!("5eed0000-0000-4000-8000-000000000001");
 pub(super) const WORKSPACE_2: Uuid = uuid!("5eed0000-0000-4000-8000-000000000002");
 pub(super) const JOHN: Uuid = uuid!("5eed0000-0000-4000-8000-000000000003");
@@ -54,23 +55,23 @@ pub(super) fn well_known(uuid: &str) -> Option<&'static str> {
 pub(super) struct UuidParameters(HashSet<String>);
 
 impl UuidParameters {
-    /// Returns the parameters of both contracts.
-    pub(super) fn of_contracts() -> Self {
+    /// Returns the parameters of Seam's contract.
+    pub(super) fn of_contract() -> Self {
         let mut names = HashSet::new();
-        for document in [OPENAPI, CONTROL_OPENAPI] {
-            // The server has parsed both contracts before.
-            collect(&serde_json::from_str(document).unwrap_or_default(), &mut names);
-        }
+        // The server has parsed the contract before.
+        collect(&serde_json::from_str(OPENAPI).unwrap_or_default(), &mut names);
         Self(names)
     }
 
     /// Returns the id that Latchkey uses for this value of a parameter; `None`: the value itself. A text that is no
-    /// UUID and no well-known id becomes a UUID that nothing has, so that the response is that of an unknown id.
-    pub(super) fn translate(&self, name: &str, value: &str) -> Option<String> {
+    /// UUID and no well-known id becomes a UUID that nothing has, so that the response is that of an unknown id. At the
+    /// control plane it stays: there, requests choose the ids of new objects.
+    pub(super) fn translate(&self, path: &str, name: &str, value: &str) -> Option<String> {
         if value.is_empty() || !(name.ends_with("_id") || name.ends_with("_ids")) {
             return None;
         }
-        let is_foreign = || self.0.contains(name) && Uuid::try_parse(value).is_err();
+        let is_foreign =
+            || !path.starts_with("/_emulator/") && self.0.contains(name) && Uuid::try_parse(value).is_err();
         let uuid = uuid_of(value).or_else(|| is_foreign().then(|| unknown(value)));
         uuid.map(|uuid| uuid.to_string())
     }
@@ -122,13 +123,16 @@ mod tests {
 
     #[test]
     fn id_that_is_no_uuid_becomes_an_unknown_uuid_where_uuids_are_expected() {
-        let parameters = UuidParameters::of_contracts();
-        let translate = |name, value| parameters.translate(name, value);
+        let parameters = UuidParameters::of_contract();
+        let translate = |name, value| parameters.translate("/devices/get", name, value);
         assert_eq!(translate("device_id", "august_device_1"), Some(AUGUST_1.to_string()));
         assert_eq!(translate("workspace_id", "seed_workspace_2"), Some(WORKSPACE_2.to_string()));
         let unknown = translate("device_ids", "device7").unwrap();
         assert!(Uuid::try_parse(&unknown).is_ok());
         assert_eq!(translate("access_code_id", "device7"), Some(unknown));
+        let of_control_plane = |value| parameters.translate("/_emulator/devices/create", "device_id", value);
+        assert_eq!(of_control_plane("device7"), None);
+        assert_eq!(of_control_plane("august_device_1"), Some(AUGUST_1.to_string()));
         let uuid = AUGUST_2.to_string();
         for (name, value) in
             [("device_id", uuid.as_str()), ("device_id", ""), ("name", "august_device_1"), ("external_id", "device7")]

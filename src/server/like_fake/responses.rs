@@ -1,8 +1,10 @@
 //! Responses: ids of Latchkey become those of the fake, and objects show what the fake would show.
 
 use super::ids::well_known;
-use super::requests::{Asked, OF_CLIENT};
+use super::parameters::OF_CLIENT;
+use super::requests::Asked;
 use super::{LikeFake, devices, set_length};
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::{Error, Result};
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -25,17 +27,21 @@ pub(super) async fn translate(fake: &LikeFake, path: &str, asked: &Asked, respon
     }
     let (mut parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| Error::Internal(error.into()))?.to_bytes();
-    let Ok(mut document) = serde_json::from_slice(&body) else {
-        return Ok(Response::from_parts(parts, Body::from(body)));
-    };
+    let changed = compute::sized(body.len() > LONG_DOCUMENT, || changed(fake, path, asked, &body)).await;
+    let body = changed.unwrap_or(body);
+    set_length(&mut parts.headers, body.len());
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Returns the changed body; `None` if it is not JSON.
+fn changed(fake: &LikeFake, path: &str, asked: &Asked, body: &[u8]) -> Option<Bytes> {
+    let mut document = serde_json::from_slice(body).ok()?;
+    devices::remove_from_locks(path, &mut document);
     change(fake, path, asked, &mut document);
-    devices::filter(path, &asked.types, &mut document);
     if let Some(Value::String(url)) = document.pointer_mut("/pagination/next_page_url") {
         *url = url.replace("?page_cursor=", "?next_page_cursor=").replace("&page_cursor=", "&next_page_cursor=");
     }
-    let body = Bytes::from(document.to_string());
-    set_length(&mut parts.headers, body.len());
-    Ok(Response::from_parts(parts, Body::from(body)))
+    Some(Bytes::from(document.to_string()))
 }
 
 /// Changes a value and everything in it.
@@ -74,7 +80,7 @@ fn show_access_code(members: &mut Map<String, Value>) {
 fn show_attempt(fake: &LikeFake, path: &str, asked: &Asked, members: &mut Map<String, Value>) {
     let Some(status) = members.get("status").cloned().filter(|_| members.contains_key("action_type")) else { return };
     let id = members.get("action_attempt_id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
-    let chosen = id.and_then(|id| fake.attempts.lock().get(&id).cloned());
+    let chosen = id.and_then(|id| fake.chosen.lock().attempt(id).cloned());
     match chosen {
         Some(chosen) => members.extend(chosen),
         None if asked.is_deletion && status == "success" => show_state(members, "pending", Value::Null),

@@ -1,28 +1,33 @@
-//! The paths under `/_fake`.
+//! The paths under `/_fake`. They are admitted as the control plane is, and act on the workspaces of the seed only.
 
-use super::{LikeFake, database, ids, receive, seed};
-use crate::domain::caller::Visibility;
+use super::ids::WORKSPACES;
+use super::{LikeFake, database, ids, seed};
+use crate::api::edge;
+use crate::compute::{self, LONG_DOCUMENT};
+use crate::control;
 use crate::domain::client_session::Access;
 use crate::domain::sandbox_accounts::{Login, SandboxProvider};
+use crate::engine::app::App;
 use crate::engine::client_sessions::{self, SessionReference};
 use crate::engine::connect_webviews::{self, LoginOutcome};
 use crate::error::{Error, Resource, Result};
 use crate::http::envelope;
-use crate::store::action_attempts::{self, Filter};
-use crate::store::{connect_webviews as stored_webviews, workspaces};
+use crate::store::{action_attempts, connect_webviews as stored_webviews, workspaces};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, patch, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Maximum number of action attempts whose state tests have chosen, and of paths in an outage.
-const MAX_ITEMS: usize = 10_000;
+/// Maximum size of the state that is chosen for an action attempt, in bytes of JSON.
+const MAX_STATE_BYTES: usize = 64 * 1024;
 
 /// Provider of the account that a completed webview connects.
 static PROVIDER: SandboxProvider = SandboxProvider {
@@ -37,7 +42,7 @@ static PROVIDER: SandboxProvider = SandboxProvider {
 type Fake = State<Arc<LikeFake>>;
 
 /// Returns the routes.
-pub(super) fn router(fake: Arc<LikeFake>) -> Router {
+pub(super) fn router(fake: &Arc<LikeFake>) -> Router<App> {
     let only = |methods: &'static str| move || async move { Error::MethodNotAllowed(methods.to_owned()) };
     let update = patch(update_action_attempt).post(update_action_attempt);
     Router::new()
@@ -46,7 +51,20 @@ pub(super) fn router(fake: Arc<LikeFake>) -> Router {
         .route("/_fake/simulate_workspace_outage", post(simulate_workspace_outage).fallback(only("POST")))
         .route("/_fake/update_action_attempt", update.fallback(only("PATCH,POST")))
         .route("/_fake/complete_connect_webview", post(complete_connect_webview).fallback(only("POST")))
-        .with_state(fake)
+        .route_layer(from_fn_with_state(Arc::clone(fake), admit))
+        .with_state(Arc::clone(fake))
+}
+
+/// Lets a request through if the control plane would, and if its API key, if any, is one of the seed.
+async fn admit(State(fake): Fake, request: Request, next: Next) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let keyed = control::admit(&fake.app, parts.uri.path(), &parts).await?;
+    if keyed.is_some_and(|workspace| !WORKSPACES.contains(&workspace.workspace_id)) {
+        return Err(Error::Unauthorized(
+            "The paths under /_fake act on the workspaces of the seed: send the API key of one of these",
+        ));
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 async fn default_seed() -> Response {
@@ -67,17 +85,28 @@ async fn replace_database() -> Error {
 #[derive(Deserialize)]
 struct Outage {
     workspace_id: Uuid,
-    routes: Vec<String>,
+    routes: HashSet<String>,
+}
+
+/// Returns the workspace of a thing, if it is one of the seed.
+///
+/// # Errors
+/// [`Error::NotFound`] for a thing of another workspace, and for one that does not exist.
+fn of_seed(workspace_id: Option<Uuid>, resource: Resource) -> Result<Uuid> {
+    workspace_id.filter(|workspace_id| WORKSPACES.contains(workspace_id)).ok_or(Error::NotFound(resource))
 }
 
 async fn simulate_workspace_outage(State(fake): Fake, body: Body) -> Result<Response> {
     let outage: Outage = read(&fake, body).await?;
-    if outage.routes.len() > MAX_ITEMS {
-        return Err(Error::invalid("routes", format!("Give at most {MAX_ITEMS} paths")));
+    if let Some(unknown) = outage.routes.iter().find(|path| fake.app.contract.endpoint(path).is_none()) {
+        let unknown: String = unknown.chars().take(200).collect();
+        let message = format!("{unknown:?} is no path of GET /openapi.json. Give paths like /devices/list");
+        return Err(Error::invalid("routes", message));
     }
-    let workspace = workspaces::by_id(&fake.app.pool, outage.workspace_id).await?;
-    let workspace_id = workspace.ok_or(Error::NotFound(Resource::Workspace))?.workspace_id;
-    fake.set_outage(workspace_id, outage.routes);
+    let workspace_id = of_seed(Some(outage.workspace_id), Resource::Workspace)?;
+    // A test can have deleted the workspace.
+    workspaces::by_id(&fake.app.pool, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    fake.chosen.lock().set_outage(workspace_id, outage.routes);
     Ok(ok(Map::new()).await)
 }
 
@@ -118,42 +147,15 @@ impl AttemptState {
 async fn update_action_attempt(State(fake): Fake, body: Body) -> Result<Response> {
     let update: AttemptUpdate = read(&fake, body).await?;
     let id = update.action_attempt_id;
-    let filter = Filter { action_attempt_ids: Some(&[id]), limit: 1, ..Filter::default() };
-    let mut is_found = false;
-    for workspace in workspaces::list(&fake.app.pool, None).await? {
-        let visibility = Visibility::all_of(workspace.settings.workspace_id());
-        is_found |= !action_attempts::list(&fake.app.pool, &visibility, &filter).await?.is_empty();
+    let workspace_id = action_attempts::workspace_of(&fake.app.pool, id).await?;
+    let workspace_id = of_seed(workspace_id, Resource::ActionAttempt)?;
+    let members = update.state.members();
+    if serde_json::to_vec(&members)?.len() > MAX_STATE_BYTES {
+        let message = format!("result and error are longer than {MAX_STATE_BYTES} bytes. Give a shorter one");
+        return Err(Error::invalid("result", message));
     }
-    if !is_found {
-        return Err(Error::NotFound(Resource::ActionAttempt));
-    }
-    fake.choose_attempt(id, update.state)?;
+    fake.chosen.lock().set_attempt((workspace_id, id), members)?;
     Ok(ok(Map::new()).await)
-}
-
-impl LikeFake {
-    /// Takes these paths of a workspace out of service, and no others.
-    fn set_outage(&self, workspace_id: Uuid, paths: Vec<String>) {
-        let mut outages = self.outages.lock();
-        if paths.is_empty() {
-            outages.remove(&workspace_id);
-        } else {
-            outages.insert(workspace_id, paths.into_iter().collect());
-        }
-    }
-
-    /// Sets the state that an action attempt is shown in from now on.
-    fn choose_attempt(&self, action_attempt_id: Uuid, state: AttemptState) -> Result<()> {
-        let mut attempts = self.attempts.lock();
-        if attempts.len() >= MAX_ITEMS && !attempts.contains_key(&action_attempt_id) {
-            return Err(Error::Conflict(format!(
-                "tests have chosen the state of {MAX_ITEMS} action attempts, the maximum. Reset the workspace with \
-                 /_emulator/workspaces/reset."
-            )));
-        }
-        attempts.insert(action_attempt_id, state.members());
-        Ok(())
-    }
 }
 
 #[derive(Deserialize)]
@@ -164,7 +166,7 @@ struct Completed {
 async fn complete_connect_webview(State(fake): Fake, body: Body) -> Result<Response> {
     let Completed { connect_webview_id } = read(&fake, body).await?;
     let webview = stored_webviews::by_id(&fake.app.pool, connect_webview_id).await?;
-    let workspace_id = webview.ok_or(Error::NotFound(Resource::ConnectWebview))?.workspace_id;
+    let workspace_id = of_seed(webview.map(|webview| webview.workspace_id), Resource::ConnectWebview)?;
     // Each webview connects another account.
     let login = Login::Accepted { user_identifier: format!("{}@example.com", connect_webview_id.simple()) };
     let outcome = connect_webviews::log_in(&fake.app, (workspace_id, connect_webview_id), &PROVIDER, login).await?;
@@ -192,6 +194,7 @@ async fn ok(body: Map<String, Value>) -> Response {
 /// # Errors
 /// [`Error::InvalidInput`] with the name of the parameter that is missing or has a wrong type.
 async fn read<I: DeserializeOwned>(fake: &LikeFake, body: Body) -> Result<I> {
-    let body = receive(&fake.app, body).await?;
-    serde_json::from_slice(&body).map_err(|error| Error::invalid_request(format!("The body is invalid: {error}")))
+    let body = edge::receive_in_time(&fake.app, body).await?;
+    let read = compute::sized(body.len() > LONG_DOCUMENT, || serde_json::from_slice(&body)).await;
+    read.map_err(|error| Error::invalid_request(format!("The body is invalid: {error}")))
 }

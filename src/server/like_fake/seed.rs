@@ -1,8 +1,9 @@
 //! The seed of the fake: its well-known tokens, and the workspaces that it begins with.
 
+use super::devices::{SENSOR, THERMOSTAT};
 use super::ids::{
     ASSA_ABLOY_ACCOUNT, AUGUST_1, AUGUST_2, CLIENT_SESSION, CONNECT_WEBVIEW, ECOBEE, JANE_ACCOUNT, JOHN, JOHN_ACCOUNT,
-    JOHN_IDENTITY, MINUT, SCHLAGE, WORKSPACE_1, WORKSPACE_2,
+    JOHN_IDENTITY, MINUT, SCHLAGE, WORKSPACE_1, WORKSPACE_2, WORKSPACES,
 };
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::client_session::ClientSession;
@@ -73,10 +74,13 @@ const NAMES: [(&str, &str); 22] = [
 const DEVICES: [(Uuid, Uuid, &str, &str, Option<&str>); 5] = [
     (AUGUST_1, JOHN_ACCOUNT, "august_lock", "Front Door", Some("Fake August Lock 1")),
     (AUGUST_2, JOHN_ACCOUNT, "august_lock", "Back Door", Some("Fake August Lock 2")),
-    (ECOBEE, JOHN_ACCOUNT, "august_lock", "Thermostat 1", None),
-    (MINUT, JOHN_ACCOUNT, "august_lock", "Minut Sensor 1", None),
+    (ECOBEE, JOHN_ACCOUNT, THERMOSTAT.stored_type, "Thermostat 1", None),
+    (MINUT, JOHN_ACCOUNT, SENSOR.stored_type, "Minut Sensor 1", None),
     (SCHLAGE, JANE_ACCOUNT, "schlage_lock", "Bathroom Door", None),
 ];
+
+/// Duration of operations that never finish, and time after which they count as slow: longer than any test.
+const NEVER: TimeDelta = TimeDelta::days(36_500);
 
 /// Lifetime of the client session.
 const SESSION_LIFETIME: TimeDelta = TimeDelta::days(365);
@@ -91,7 +95,7 @@ pub(super) fn names() -> Map<String, Value> {
 /// # Errors
 /// [`Error::InUse`] if another workspace has one of the ids or tokens; the errors of the database.
 pub async fn load(app: &App) -> Result<()> {
-    for workspace_id in [WORKSPACE_1, WORKSPACE_2] {
+    for workspace_id in WORKSPACES {
         match workspaces::delete(&app.pool, workspace_id).await {
             Ok(()) | Err(Error::NotFound(_)) => app.callers.forget(workspace_id),
             Err(error) => return Err(error),
@@ -111,6 +115,11 @@ pub async fn load(app: &App) -> Result<()> {
             api_key: Some(api_key.to_owned()),
             publishable_key: publishable_key.map(str::to_owned),
             owner: Owner::Existing(owner),
+            // No lock operation finishes, except for requests that wait for the lock, and access codes stay after their
+            // end.
+            programming: Some(NEVER),
+            slow_after: NEVER,
+            keeps_expired: true,
             ..WorkspaceParams::of_server(&app.config)
         };
         let clock = params.clock;

@@ -214,3 +214,36 @@ fn command_line_of_the_fake_starts_a_server_with_its_seed() {
     });
     assert!(latchkey.startup_lines.iter().any(|line| line.contains("deleted when the server stops")));
 }
+
+#[test]
+fn like_fake_takes_no_database_that_stays() {
+    let folder = super::folder();
+    let directory = folder.path().to_str().unwrap();
+    for (arguments, url) in [(vec!["--data-dir", directory], None), (vec![], Some("postgres://localhost:1/x"))] {
+        let mut serve = command(&[&["serve", "--like-fake", "--port", "0"][..], &arguments].concat());
+        serve.envs(url.map(|url| ("DATABASE_URL", url)));
+        let stderr = super::failed_start(&mut serve);
+        assert!(stderr.contains("omit --data-dir") && stderr.contains("DATABASE_URL"), "{stderr}");
+    }
+}
+
+#[test]
+fn port_and_seed_are_those_of_the_fake_only_with_like_fake() {
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = command(arguments).envs(variables.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout) + &text(output.stderr))
+    };
+    let (code, text) = run(&["serve", "--like-fake", "--seed"], &[("PORT", "http")]);
+    assert!(code == Some(1) && text.contains("PORT is no port"), "{text}");
+    for arguments in [&["serve", "--seed"][..], &["--seed"]] {
+        let (code, text) = run(arguments, &[("PORT", "http")]);
+        assert!(code == Some(1) && text.contains("--seed needs a value"), "{text}");
+    }
+    // Another command has another use for the variables.
+    let environment = [("PORT", "http"), ("LATCHKEY_LIKE_FAKE", "on")];
+    let (code, text) = run(&["completion", "bash"], &environment);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = run(&["health", "--port", "1"], &environment);
+    assert!(code == Some(1) && !text.contains("PORT is"), "{text}");
+}
