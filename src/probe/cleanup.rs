@@ -1,8 +1,8 @@
 //! Deletes what the probe has created, also if the run was ended or a creation got no response.
 
 use super::client::Response;
-use super::runner::Side;
 use super::script::{Request, values_at};
+use super::side::Side;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -20,21 +20,6 @@ const MAX_FAILED: usize = 3;
 
 /// Maximum number of pages of a list.
 const MAX_PAGES: usize = 50;
-
-/// Beginning of the addresses of the probe's webhooks. No such host can exist.
-const WEBHOOK_BASE: &str = "https://latchkey-probe.invalid/";
-
-/// JSON pointers of the values in objects by which those of the probe are known.
-const MARKED: &[&str] = &[
-    "/name",
-    "/full_name",
-    "/access_grant_key",
-    "/space_key",
-    "/user_identity_key",
-    "/user_identifier_key",
-    "/custom_metadata/probe",
-    "/url",
-];
 
 /// A kind of objects that the probe creates.
 struct Kind {
@@ -59,64 +44,6 @@ const OF_WORKSPACE: &[Kind] = &[
     Kind { path: "/connect_webviews", list: "connect_webviews", id: "connect_webview_id" },
     Kind { path: "/webhooks", list: "webhooks", id: "webhook_id" },
 ];
-
-/// By what the objects of one run are known: the beginning of their names, keys and addresses.
-#[derive(Clone, Debug)]
-pub(super) struct Marks {
-    name: String,
-    key: String,
-}
-
-impl Marks {
-    pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), key: name.replace(' ', "-") }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// True if an object was created by this run.
-    pub(super) fn is_own(&self, object: &Value) -> bool {
-        MARKED.iter().filter_map(|pointer| object.pointer(pointer)?.as_str()).any(|text| {
-            let address = text.strip_prefix(WEBHOOK_BASE).unwrap_or(text);
-            text.starts_with(&self.name) || address.starts_with(&self.key)
-        })
-    }
-}
-
-/// What must be deleted.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    /// Requests that delete what the current part has created, the newest last.
-    pub(super) created: Vec<Request>,
-    /// Requests that have failed.
-    left: Vec<Request>,
-    /// Lists that could not be read.
-    unread: Vec<String>,
-}
-
-impl Pending {
-    /// Returns what is left, for the user.
-    pub(super) fn describe(&self) -> Vec<String> {
-        let requests = self.left.iter().chain(&self.created);
-        let deletion = |request: &Request| {
-            let body = request.body.clone().unwrap_or_default();
-            format!("could not be deleted; the request would be: {} {body}", request.path)
-        };
-        let unread = |path: &String| format!("could not be checked for what the probe has created: {path}");
-        requests.map(deletion).chain(self.unread.iter().map(unread)).collect()
-    }
-}
-
-/// True if this successful request has done what a cleanup would do.
-pub(super) fn is_done(cleanup: &Request, request: &Request) -> bool {
-    cleanup.path == request.path && cleanup.body == request.body
-}
 
 impl Side {
     /// Deletes what a part has created, the newest first. An interruption does not end this.
@@ -214,29 +141,5 @@ impl Side {
             filter["page_cursor"] = cursor.clone();
         }
         Some(found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_of_a_run_are_known_by_names_keys_metadata_and_addresses() {
-        let marks = Marks::new("latchkey probe 1a2b");
-        for (object, is_own) in [
-            (json!({"name": "latchkey probe 1a2b 1"}), true),
-            (json!({"name": "latchkey probe 3c4d 1"}), false),
-            (json!({"name": "My latchkey probe 1a2b"}), false),
-            (json!({"name": null, "user_identity_key": "latchkey-probe-1a2b-2"}), true),
-            (json!({"user_identifier_key": "latchkey-probe-1a2b-1"}), true),
-            (json!({"custom_metadata": {"probe": "latchkey-probe-1a2b"}}), true),
-            (json!({"url": "https://latchkey-probe.invalid/latchkey-probe-1a2b"}), true),
-            (json!({"url": "https://example.com/latchkey-probe-1a2b"}), false),
-            (json!({"access_code_id": "1"}), false),
-            (json!("latchkey probe 1a2b"), false),
-        ] {
-            assert_eq!(marks.is_own(&object), is_own, "{object}");
-        }
     }
 }

@@ -371,19 +371,21 @@ mod tests {
 
     #[test]
     fn sequences_differ_in_elements_order_and_fields() {
+        const CREATED: &str = "access_code.created";
+        const DELETED: &str = "access_code.deleted";
         let events = |names: &[&str], more: &Value| {
             let event = |name| json!({"event_type": name, "more": more});
             answered(200, &json!({"events": names.iter().map(event).collect::<Vec<_>>()}))
         };
         let rule = json!({"in_order": {"/events": "event_type"}});
-        let seam = events(&["a", "b"], &json!(1));
-        assert_eq!(aspects(&rule, &seam, &events(&["a", "b"], &json!(2))), []);
+        let seam = events(&[CREATED, DELETED], &json!(1));
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED, DELETED], &json!(2))), []);
         let order = [(Aspect::Order, "/events".to_owned())];
-        assert_eq!(aspects(&rule, &seam, &events(&["b", "a"], &json!(2))), order);
-        let element = [(Aspect::Element, "/events/[b]".to_owned())];
-        assert_eq!(aspects(&rule, &seam, &events(&["a"], &json!(2))), element);
-        let null = ["a", "b"].map(|name| (Aspect::Null, format!("/events/[{name}]/more")));
-        assert_eq!(aspects(&rule, &seam, &events(&["a", "b"], &Value::Null)), null);
+        assert_eq!(aspects(&rule, &seam, &events(&[DELETED, CREATED], &json!(2))), order);
+        let element = [(Aspect::Element, "/events/[access_code.deleted]".to_owned())];
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED], &json!(2))), element);
+        let null = [CREATED, DELETED].map(|name| (Aspect::Null, format!("/events/[{name}]/more")));
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED, DELETED], &Value::Null)), null);
     }
 
     #[test]

@@ -13,19 +13,20 @@ mod report;
 mod runner;
 mod script;
 mod shapes;
+mod side;
 mod vocabulary;
 
 pub(crate) use self::report::Report;
 pub(crate) use self::script::ScriptError;
 
-use self::cleanup::{Marks, Pending};
 use self::client::{Client, RequestError, check_url};
 use self::compare::Comparison;
 use self::locks::Lock;
 use self::progress::Progress;
 use self::report::About;
-use self::runner::{Side, plan};
+use self::runner::plan;
 use self::script::{Request, Script, Variables, values_at};
+use self::side::{Marks, Pending, Side};
 use crate::config::Probe;
 use crate::ids::random_id;
 use crate::stop::Stop;

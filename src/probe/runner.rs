@@ -1,14 +1,12 @@
 //! Runs a script against one side, and deletes what it has created.
 
-use super::cleanup::{Marks, Pending, is_done};
-use super::client::{Client, RequestError, Response, sleep};
+use super::client::{RequestError, Response, sleep};
 use super::compare::Outcome;
-use super::locks::Lock;
 use super::progress::Progress;
 use super::script::{Part, Request, Script, Step, Variables, Wait, text_of, values_at};
+use super::side::{Marks, Side, is_done};
 use crate::clock::machine_now;
 use futures_util::future::join_all;
-use parking_lot::Mutex;
 use serde_json::Value;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -32,20 +30,6 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
     /// Time from the start of the step to its last response.
     pub(super) took: Duration,
-}
-
-/// One side of the comparison.
-#[derive(Debug)]
-pub(super) struct Side {
-    pub(super) client: Client,
-    /// Locks, in the order of the script.
-    pub(super) locks: Vec<Lock>,
-    /// Values for all parts.
-    pub(super) variables: Variables,
-    /// By what the objects of the probe are known.
-    pub(super) marks: Marks,
-    /// What must be deleted.
-    pub(super) pending: Mutex<Pending>,
 }
 
 /// Result of a run.
@@ -123,21 +107,6 @@ impl Side {
                 return;
             }
         }
-    }
-
-    /// Returns the variables of a part that runs with this lock.
-    fn variables_for(&self, lock: usize) -> Variables {
-        let mut variables = self.variables.clone();
-        let other = self.locks.iter().enumerate().find(|(number, _)| *number != lock).map(|(_, other)| other);
-        if let Some(lock) = self.locks.get(lock) {
-            variables.set("device_id", &lock.device_id);
-            variables.set("connected_account_id", &lock.connected_account_id);
-            lock.set_pins(&mut variables);
-        }
-        if let Some(other) = other {
-            variables.set("other_device_id", &other.device_id);
-        }
-        variables
     }
 
     /// Runs a step. Also returns its request, if that could be made.

@@ -305,11 +305,11 @@ mod tests {
 
     #[test]
     fn differences_show_words_and_masked_messages_and_no_other_values() {
-        let seam = json!({"status": "set", "name": "Ann", "errors": [{"error_code": "no_space_on_device", "note": "Ann"}],
+        let seam = json!({"status": "set", "name": "Ann", "errors": [{"error_code": "duplicate_code_on_device", "note": "Ann"}],
             "message": "Lobby has no access_code 01a22ade-1f6a-7aeb-805e-da3522252d29"});
         let latchkey = json!({"status": "unset", "name": null, "errors": [], "message": "No"});
         let found = differences(&seam, &latchkey);
         let shown: Vec<&str> = found.iter().map(|found| found.2.as_str()).collect();
-        assert_eq!(shown, ["elements: no_space_on_device", "<name> has no access_code <id>", "text", "set"]);
+        assert_eq!(shown, ["elements: duplicate_code_on_device", "<name> has no access_code <id>", "text", "set"]);
     }
 }

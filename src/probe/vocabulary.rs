@@ -126,12 +126,12 @@ impl Vocabulary {
         let mut rest = text;
         while let Some((before, quote, after)) = opening_quote(rest) {
             masked.push_str(before);
-            let Some(end) = closing_quote(after, quote) else {
+            let Some(end) = closing_quotes(after, quote).next() else {
                 return masked + "<text>";
             };
             let quoted = &after[..end];
             let is_shown = self.is_shown(quoted);
-            let end = if is_shown { end } else { after.rfind(quote).unwrap_or(end) };
+            let end = if is_shown { end } else { closing_quotes(after, quote).last().unwrap_or(end) };
             masked.push(quote);
             masked.push_str(if is_shown { quoted } else { "<text>" });
             masked.push(quote);
@@ -170,10 +170,10 @@ fn opening_quote(text: &str) -> Option<(&str, char, &str)> {
     None
 }
 
-/// Returns the place of the quote that ends a text. An apostrophe in a word is none.
-fn closing_quote(text: &str, quote: char) -> Option<usize> {
-    let mut quotes = text.match_indices(quote).map(|(at, _)| at);
-    quotes.find(|at| !text[at + quote.len_utf8()..].starts_with(char::is_alphanumeric))
+/// Returns the places of the quotes that can end a text. An apostrophe in a word cannot.
+fn closing_quotes(text: &str, quote: char) -> impl Iterator<Item = usize> {
+    let quotes = text.match_indices(quote).map(|(at, _)| at);
+    quotes.filter(move |at| !text[at + quote.len_utf8()..].starts_with(char::is_alphanumeric))
 }
 
 /// Masks what follows the word `named`: nobody knows where a name ends. What is in quotes is masked already.

@@ -231,6 +231,31 @@ def interrupted():
     check_nothing_left(key, locks)
 
 
+def interrupted_twice():
+    key, _ = workspace()
+
+    def slow(exchange):
+        if exchange.path.endswith("/delete"):
+            time.sleep(3)
+
+    proxy = Proxy(BASE_URL, [slow])
+    arguments = command(proxy.url, TARGET / "twice.json", "--script", script(titles=["Space"]))
+    begun = subprocess.Popen(arguments, env=environment(key), stderr=subprocess.PIPE, text=True)
+    try:
+        for line in begun.stderr:
+            if "probing: Space" in line:
+                time.sleep(1)
+                begun.send_signal(signal.SIGHUP)
+            if "deleting what the probe has created" in line:
+                begun.send_signal(signal.SIGINT)
+                break
+        errors = begun.stderr.read()
+        if begun.wait(timeout=10) == 0 or "could not be deleted; the request would be: /spaces/delete" not in errors:
+            fail(f"interrupted twice: exit code {begun.returncode}\n{errors}")
+    finally:
+        begun.kill()
+
+
 def lost_and_failed():
     key, locks = workspace()
     own = post("/access_codes/create", {"device_id": locks[0], "name": "Cleaner"}, key)["access_code"]
@@ -268,7 +293,12 @@ def main():
         {"a second Latchkey": against_latchkey},
         {"planted deviations": against_planted_deviations},
         {"fake-seam-connect": lambda: against_fake("--update" in sys.argv), "refusals": refusals},
-        {"interruption": interrupted, "lost responses and failed deletions": lost_and_failed, "a server that hangs": hanging},
+        {
+            "interruption": interrupted,
+            "two interruptions": interrupted_twice,
+            "lost responses and failed deletions": lost_and_failed,
+            "a server that hangs": hanging,
+        },
     ]
     chosen = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     for group in groups:
