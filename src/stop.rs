@@ -33,12 +33,26 @@ impl Stop {
     /// # Errors
     /// If the signal handlers, their runtime or their thread cannot be created.
     pub fn on_signals() -> io::Result<Self> {
+        Self::on(|| Ok(None))
+    }
+
+    /// Like [`Self::on_signals`], and handles SIGHUP like SIGTERM: for a command that must tidy up if its terminal is
+    /// closed. A server must survive that if it was started with `nohup`.
+    ///
+    /// # Errors
+    /// As those of [`Self::on_signals`].
+    pub fn on_signals_and_hang_up() -> io::Result<Self> {
+        Self::on(|| signal(SignalKind::hangup()).map(Some))
+    }
+
+    fn on(hang_up: impl FnOnce() -> io::Result<Option<Signal>>) -> io::Result<Self> {
         // A separate thread and runtime, so that signals are also handled while the program starts and while its own
         // runtime shuts down.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = {
             let _context = runtime.enter();
-            Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? }
+            let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            Signals { terminate, interrupt, hang_up: hang_up()? }
         };
         let stop = Self::default();
         let requested = stop.clone();
@@ -63,14 +77,23 @@ impl Stop {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// `None`: this signal is not handled.
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
     /// Waits for a signal and returns its exit code.
     async fn next(&mut self) -> u8 {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         let kind = tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = hang_up => SignalKind::hangup(),
         };
         ENDED_BY_SIGNAL.saturating_add(u8::try_from(kind.as_raw_value()).unwrap_or_default())
     }

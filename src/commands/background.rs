@@ -31,6 +31,13 @@ const DIRECTORY: &str = "LATCHKEY_BACKGROUND_DIRECTORY";
 /// Variable of a database that servers in the background do not use, unless an option names it.
 pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 
+/// Variable that makes a server delete its data at its end.
+const EPHEMERAL: &str = "LATCHKEY_EPHEMERAL";
+
+/// Beginning of the variables of settings, and those that a fresh server needs too, to find PostgreSQL.
+const SETTING: &str = "LATCHKEY_";
+const OF_POSTGRES: [&str; 3] = ["LATCHKEY_OFFLINE", "LATCHKEY_POSTGRES_MIRROR", "LATCHKEY_CACHE_DIR"];
+
 /// Maximum time until the server is ready. It includes the wait for another user that starts it.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -171,6 +178,32 @@ impl BackgroundServer {
     /// # Errors
     /// A [`BackgroundError`], with the output of a server that does not start.
     pub fn start(directory: &Path, options: &[OsString], is_ephemeral: bool) -> Result<Self> {
+        Self::start_with(directory, |command| {
+            command.args(options);
+            if is_ephemeral {
+                command.env(EPHEMERAL, "true");
+            }
+        })
+    }
+
+    /// Starts a server without data, with the default settings, whatever the variables of this process say. Its data is
+    /// deleted at its end.
+    ///
+    /// # Errors
+    /// A [`BackgroundError`], with the output of a server that does not start.
+    pub fn start_fresh(directory: &Path) -> Result<Self> {
+        Self::start_with(directory, |command| {
+            let is_setting = |name: &OsString| name.as_encoded_bytes().starts_with(SETTING.as_bytes());
+            let is_needed = |name: &OsString| OF_POSTGRES.iter().any(|own| name == own);
+            for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name) && !is_needed(name)) {
+                command.env_remove(name);
+            }
+            command.env(EPHEMERAL, "true");
+        })
+    }
+
+    /// Uses the server of this directory, and starts it first if it does not run. `configure` adds its options.
+    fn start_with(directory: &Path, configure: impl FnOnce(&mut Command)) -> Result<Self> {
         let deadline = Instant::now() + START_TIMEOUT;
         create_directory(directory)?;
         let directory = Directory(directory.to_owned());
@@ -182,7 +215,7 @@ impl BackgroundServer {
         wait_for_lock(&directory, &directory.users_lock(), deadline, || user.try_lock_shared())?;
         let mut process = None;
         if !directory.has_server()? {
-            process = Some(spawn(&directory, options, is_ephemeral)?);
+            process = Some(spawn(&directory, configure)?);
         }
         let info = wait_until_ready(&directory, process.as_mut(), deadline)?;
         Ok(Self { directory, info, process, _user: user })
@@ -277,7 +310,7 @@ fn wait_for_lock(
 }
 
 /// Starts the server, which then runs independently of this process and its terminal.
-fn spawn(directory: &Directory, options: &[OsString], is_ephemeral: bool) -> Result<Child> {
+fn spawn(directory: &Directory, configure: impl FnOnce(&mut Command)) -> Result<Child> {
     let info = directory.info();
     match fs::remove_file(&info) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -289,14 +322,13 @@ fn spawn(directory: &Directory, options: &[OsString], is_ephemeral: bool) -> Res
     let errors = log.try_clone().map_err(BackgroundError::file("open", &directory.log()))?;
     let program = std::env::current_exe().map_err(BackgroundError::file("find", Path::new("latchkey")))?;
     let mut command = Command::new(&program);
-    command.arg("serve").args(options).env(DIRECTORY, &directory.0);
+    command.arg("serve");
+    configure(&mut command);
+    command.env(DIRECTORY, &directory.0);
     // Options have priority over variables, so that a given port is used.
     command.env("LATCHKEY_PORT", "0");
     // In the environment of a test suite, this is the database of the software under test.
     command.env_remove(DATABASE_URL);
-    if is_ephemeral {
-        command.env("LATCHKEY_EPHEMERAL", "true");
-    }
     command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
     command.spawn().map_err(BackgroundError::file("start", &program))
 }

@@ -1,12 +1,12 @@
 //! HTTP client of the probe: sends the requests of a script to one side.
 
-use super::script::Request;
+use super::script::{Request, text_of, values_at};
 use crate::tls;
 use parking_lot::Mutex;
 use reqwest::redirect::Policy;
 use reqwest::{Method, Url};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,16 +18,30 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of a response body, in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// Number of times that a request is sent while the answer is 429.
-const MAX_ATTEMPTS: u32 = 5;
-
-/// Wait after a 429 that does not say how long, and the longest wait.
+/// Wait after a 429 that does not say how long, and the shortest and the longest one.
 const DEFAULT_RETRY: Duration = Duration::from_secs(10);
+const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(65);
 
-/// Seam's limit on new access codes for one device, with one in reserve, and its period.
+/// Total wait for a request after which a 429 is its answer. Longer than the period of all known limits.
+const MAX_LIMITED: Duration = Duration::from_secs(90);
+
+/// Seam's limits on requests that change access codes of one device, each with one in reserve, and their period.
 const CREATIONS: usize = 9;
-const CREATIONS_PERIOD: Duration = Duration::from_mins(1);
+const UPDATES: usize = 9;
+const DELETIONS: usize = 19;
+const LIMIT_PERIOD: Duration = Duration::from_mins(1);
+
+/// Paths that have these limits. Those of access grants create codes too.
+const LIMITED: &[(&str, usize)] = &[
+    ("/access_codes/create", CREATIONS),
+    ("/access_codes/create_multiple", CREATIONS),
+    ("/access_grants/create", CREATIONS),
+    ("/access_codes/update", UPDATES),
+    ("/access_codes/update_multiple", UPDATES),
+    ("/access_codes/delete", DELETIONS),
+    ("/access_codes/unmanaged/delete", DELETIONS),
+];
 
 /// A response.
 #[derive(Clone, Debug)]
@@ -39,6 +53,8 @@ pub(super) struct Response {
     pub(super) body: Option<Value>,
     /// True if there is no body.
     pub(super) is_empty: bool,
+    /// Time that the request has waited because of limits.
+    pub(super) waited: Duration,
 }
 
 impl Response {
@@ -64,13 +80,84 @@ pub(super) struct Client {
     http: reqwest::Client,
     base_url: String,
     api_key: String,
-    /// Instants of the last creations, by path and device, if the side limits them.
-    creations: Option<Mutex<BTreeMap<String, VecDeque<Instant>>>>,
+    /// What is known of the limits, if the side has some.
+    limits: Option<Mutex<Limits>>,
     /// Number of waits because of limits.
     delayed: AtomicUsize,
 }
 
-/// Checks the address of a side: the key may leave this machine only encrypted.
+/// What is known of the limits of a side.
+#[derive(Debug, Default)]
+struct Limits {
+    /// Instants at which requests with this limit were sent for this device.
+    sent: BTreeMap<(usize, String), VecDeque<Instant>>,
+    /// Devices of access codes, by the ids and the common keys of these.
+    devices: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Limits {
+    /// Returns the limits of a request, and for which devices it counts.
+    fn of(&self, request: &Request) -> Vec<(usize, String)> {
+        let Some((_, limit)) = LIMITED.iter().find(|(path, _)| *path == request.path) else { return Vec::new() };
+        let body = request.body.as_ref();
+        let value = |key| body.and_then(|body| body.get(key)).or_else(|| request.query.get(key));
+        let text = |key| value(key).and_then(Value::as_str);
+        let mut devices: BTreeSet<&str> = text("device_id").into_iter().collect();
+        devices.extend(value("device_ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str));
+        for code in [text("access_code_id"), text("common_code_key")].into_iter().flatten() {
+            devices.extend(self.devices.get(code).into_iter().flatten().map(String::as_str));
+        }
+        devices.into_iter().map(|device| (*limit, device.to_owned())).collect()
+    }
+
+    /// Counts a request, or returns how long it must wait first.
+    fn reserve(&mut self, request: &Request) -> Result<Reservation, Duration> {
+        let reserved = self.of(request);
+        let mut wait = Duration::ZERO;
+        for (limit, device) in &reserved {
+            let recent = self.sent.entry((*limit, device.clone())).or_default();
+            recent.retain(|at| at.elapsed() < LIMIT_PERIOD);
+            if recent.len() >= *limit
+                && let Some(first) = recent.front()
+            {
+                wait = wait.max(LIMIT_PERIOD.saturating_sub(first.elapsed()));
+            }
+        }
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        for key in &reserved {
+            self.sent.entry(key.clone()).or_default().push_back(Instant::now());
+        }
+        Ok(Reservation(reserved))
+    }
+
+    /// Notes the response of a request that was counted. One that the side has refused because of its input has changed
+    /// nothing, and does not count any more.
+    fn note(&mut self, Reservation(reserved): Reservation, response: &Response) {
+        if (400..500).contains(&response.status) && response.status != 429 {
+            for key in &reserved {
+                self.sent.entry(key.clone()).or_default().pop_back();
+            }
+        }
+        let body = response.body.as_ref();
+        let found = body.map(|body| [values_at(body, "/access_code"), values_at(body, "/access_codes/*")].concat());
+        for code in found.unwrap_or_default() {
+            let Some(device_id) = code.get("device_id").and_then(Value::as_str) else { continue };
+            for key in ["access_code_id", "common_code_key"] {
+                if let Some(name) = code.get(key).and_then(Value::as_str) {
+                    self.devices.entry(name.to_owned()).or_default().insert(device_id.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// The limits under which a request was counted, and the devices.
+#[derive(Debug)]
+struct Reservation(Vec<(usize, String)>);
+
+/// Checks the address of a side: the key may leave this machine only encrypted. Returns it without a slash at its end.
 ///
 /// # Errors
 /// What is wrong, and how to fix it.
@@ -81,17 +168,18 @@ pub(super) fn check_url(text: &str) -> Result<String, String> {
     let host = url.host_str().unwrap_or_default();
     let is_local =
         host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    let has_extras = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    let has_extras = !url.username().is_empty() || url.password().is_some();
+    let has_extras = has_extras || url.query().is_some() || url.fragment().is_some();
     match url.scheme() {
         "https" if !has_extras => {}
         "http" if is_local && !has_extras => {}
         _ => return Err(wrong()),
     }
-    Ok(text.trim_end_matches('/').to_owned())
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 impl Client {
-    /// Creates a client. `is_limited`: the side limits how many codes are created in a minute.
+    /// Creates a client. `is_limited`: the side limits how many codes are created, updated and deleted in a minute.
     ///
     /// # Errors
     /// The error of reqwest.
@@ -108,7 +196,7 @@ impl Client {
             http: builder.build()?,
             base_url: base_url.to_owned(),
             api_key: api_key.to_owned(),
-            creations: is_limited.then(Mutex::default),
+            limits: is_limited.then(Mutex::default),
             delayed: AtomicUsize::new(0),
         })
     }
@@ -119,19 +207,43 @@ impl Client {
     /// # Errors
     /// A [`RequestError`].
     pub(super) async fn send(&self, request: &Request, stop: &CancellationToken) -> Result<Response, RequestError> {
-        self.wait_for_limit(request, stop).await?;
-        for attempt in 1.. {
-            let (response, retry_after) = self.send_once(request).await?;
-            if response.status != 429 || attempt == MAX_ATTEMPTS {
-                if response.is_success() {
-                    self.record_creation(request);
-                }
+        let mut waited = Duration::ZERO;
+        loop {
+            let reservation = self.reserve(request, &mut waited, stop).await?;
+            let (mut response, retry_after) = self.send_once(request).await?;
+            if let Some((limits, reservation)) = self.limits.as_ref().zip(reservation) {
+                limits.lock().note(reservation, &response);
+            }
+            if response.status != 429 || waited >= MAX_LIMITED {
+                response.waited = waited;
                 return Ok(response);
             }
-            self.delayed.fetch_add(1, Ordering::Relaxed);
-            sleep(retry_after.unwrap_or(DEFAULT_RETRY).min(MAX_RETRY), stop).await?;
+            let wait = retry_after.unwrap_or(DEFAULT_RETRY).clamp(MIN_RETRY, MAX_RETRY);
+            self.wait(wait, &mut waited, stop).await?;
         }
-        Err(RequestError::Interrupted)
+    }
+
+    /// Counts a request, after a wait if it would exceed a known limit.
+    async fn reserve(
+        &self,
+        request: &Request,
+        waited: &mut Duration,
+        stop: &CancellationToken,
+    ) -> Result<Option<Reservation>, RequestError> {
+        let Some(limits) = &self.limits else { return Ok(None) };
+        loop {
+            let reserved = limits.lock().reserve(request);
+            match reserved {
+                Ok(reservation) => return Ok(Some(reservation)),
+                Err(wait) => self.wait(wait, waited, stop).await?,
+            }
+        }
+    }
+
+    async fn wait(&self, time: Duration, waited: &mut Duration, stop: &CancellationToken) -> Result<(), RequestError> {
+        self.delayed.fetch_add(1, Ordering::Relaxed);
+        *waited += time;
+        sleep(time, stop).await
     }
 
     /// Sends a request once. Returns the response, and the wait that it asks for.
@@ -153,8 +265,7 @@ impl Client {
         }
         let has_type = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
         if let Some(body) = &request.body {
-            let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-            builder = builder.body(text);
+            builder = builder.body(text_of(body));
             if !has_type {
                 builder = builder.header("content-type", "application/json");
             }
@@ -178,7 +289,8 @@ impl Client {
             }
         }
         let body = serde_json::from_slice(&bytes).ok();
-        Ok((Response { status, headers, body, is_empty: bytes.is_empty() }, retry_after))
+        let waited = Duration::ZERO;
+        Ok((Response { status, headers, body, is_empty: bytes.is_empty(), waited }, retry_after))
     }
 
     fn url(&self, request: &Request) -> String {
@@ -186,7 +298,7 @@ impl Client {
         for (name, value) in &request.query {
             let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
             for value in values {
-                query.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                query.append_pair(name, &text_of(value));
             }
         }
         let query = query.finish();
@@ -194,50 +306,10 @@ impl Client {
         format!("{}{}{separator}{query}", self.base_url, request.path)
     }
 
-    /// Waits until this request does not exceed the limit of creations.
-    async fn wait_for_limit(&self, request: &Request, stop: &CancellationToken) -> Result<(), RequestError> {
-        let mut wait = Duration::ZERO;
-        if let Some(creations) = &self.creations {
-            let mut creations = creations.lock();
-            for target in creation_targets(request) {
-                let recent = creations.entry(target).or_default();
-                recent.retain(|at| at.elapsed() < CREATIONS_PERIOD);
-                if recent.len() >= CREATIONS
-                    && let Some(first) = recent.front()
-                {
-                    wait = wait.max(CREATIONS_PERIOD.saturating_sub(first.elapsed()));
-                }
-            }
-        }
-        if wait > Duration::ZERO {
-            self.delayed.fetch_add(1, Ordering::Relaxed);
-            sleep(wait, stop).await?;
-        }
-        Ok(())
-    }
-
     /// Returns the number of waits because of limits.
     pub(super) fn delayed(&self) -> usize {
         self.delayed.load(Ordering::Relaxed)
     }
-
-    fn record_creation(&self, request: &Request) {
-        if let Some(creations) = &self.creations {
-            let mut creations = creations.lock();
-            for target in creation_targets(request) {
-                creations.entry(target).or_default().push_back(Instant::now());
-            }
-        }
-    }
-}
-
-/// Returns the devices on which a request creates codes.
-fn creation_targets(request: &Request) -> Vec<String> {
-    const CREATING: &[&str] = &["/access_codes/create", "/access_codes/create_multiple", "/access_grants/create"];
-    let body = request.body.as_ref().filter(|_| CREATING.contains(&request.path.as_str()));
-    let one = body.and_then(|body| body.get("device_id")).into_iter();
-    let many = body.and_then(|body| body.get("device_ids")?.as_array()).into_iter().flatten();
-    one.chain(many).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Sleeps.
@@ -276,35 +348,58 @@ mod tests {
     }
 
     #[test]
-    fn queries_repeat_arrays_and_creations_are_counted_by_device() {
-        let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
-        let request = |value| Request::deserialize(value).unwrap();
-        let get = request(json!({"path": "/x", "query": {"ids": ["a b", "c"], "limit": 2}}));
-        assert_eq!(client.url(&get), "http://127.0.0.1:1/x?ids=a+b&ids=c&limit=2");
-        let create = request(json!({"path": "/access_codes/create_multiple", "body": {"device_ids": ["a", "b"]}}));
-        assert_eq!(creation_targets(&create), ["a", "b"]);
-        assert!(creation_targets(&request(json!({"path": "/devices/get", "body": {"device_id": "a"}}))).is_empty());
+    fn addresses_are_in_their_normal_form() {
+        assert_eq!(check_url("HTTP://LocalHost:7326/"), Ok("http://localhost:7326".to_owned()));
+        assert_eq!(check_url("https://connect.getseam.com:443"), Ok("https://connect.getseam.com".to_owned()));
+        assert!(check_url("https://connect.getseam.com/#here").is_err());
+    }
+
+    fn request(value: Value) -> Request {
+        Request::deserialize(value).unwrap()
     }
 
     #[test]
-    fn creations_beyond_the_limit_of_a_lock_wait_and_others_do_not() {
+    fn queries_repeat_arrays() {
         let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
-        let create = |device_id: &str| {
-            let body = json!({"path": "/access_codes/create", "body": {"device_id": device_id}});
-            Request::deserialize(body).unwrap()
-        };
-        // A wait would end at once.
-        let stop = CancellationToken::new();
-        stop.cancel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            for _ in 0..CREATIONS {
-                assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Ok(()));
-                client.record_creation(&create("a"));
-            }
-            assert_eq!(client.wait_for_limit(&create("a"), &stop).await, Err(RequestError::Interrupted));
-            assert_eq!(client.wait_for_limit(&create("b"), &stop).await, Ok(()));
-        });
-        assert_eq!(client.delayed(), 1);
+        let get = request(json!({"path": "/x", "query": {"ids": ["a b", "c"], "limit": 2}}));
+        assert_eq!(client.url(&get), "http://127.0.0.1:1/x?ids=a+b&ids=c&limit=2");
+    }
+
+    fn response(status: u16, body: Value) -> Response {
+        Response { status, headers: BTreeMap::new(), body: Some(body), is_empty: false, waited: Duration::ZERO }
+    }
+
+    #[test]
+    fn limits_are_counted_by_device_also_for_codes_that_are_known() {
+        let mut limits = Limits::default();
+        let create = request(json!({"path": "/access_codes/create_multiple", "body": {"device_ids": ["a", "b"]}}));
+        assert_eq!(limits.of(&create), [(CREATIONS, "a".to_owned()), (CREATIONS, "b".to_owned())]);
+        assert!(limits.of(&request(json!({"path": "/devices/get", "body": {"device_id": "a"}}))).is_empty());
+        let codes = json!({"access_codes": [
+            {"access_code_id": "1", "common_code_key": "k", "device_id": "a"},
+            {"access_code_id": "2", "common_code_key": "k", "device_id": "b"},
+        ]});
+        limits.note(Reservation(Vec::new()), &response(200, codes));
+        let update = request(json!({"path": "/access_codes/update_multiple", "body": {"common_code_key": "k"}}));
+        assert_eq!(limits.of(&update), [(UPDATES, "a".to_owned()), (UPDATES, "b".to_owned())]);
+        let delete = request(json!({"path": "/access_codes/delete", "query": {"access_code_id": "2"}}));
+        assert_eq!(limits.of(&delete), [(DELETIONS, "b".to_owned())]);
+    }
+
+    #[test]
+    fn requests_beyond_a_limit_wait_and_refused_ones_do_not_count() {
+        let create =
+            |device_id: &str| request(json!({"path": "/access_codes/create", "body": {"device_id": device_id}}));
+        let mut limits = Limits::default();
+        for status in [400, 429, 200, 500] {
+            let reservation = limits.reserve(&create("a")).unwrap();
+            limits.note(reservation, &response(status, Value::Null));
+        }
+        // Counted when they are sent: no response is needed.
+        for _ in 3..CREATIONS {
+            limits.reserve(&create("a")).unwrap();
+        }
+        assert!(limits.reserve(&create("a")).is_err());
+        assert!(limits.reserve(&create("b")).is_ok());
     }
 }

@@ -3,13 +3,45 @@
 use super::client::Response;
 use super::script::{Step, values_at};
 use super::shapes::{Aspect, Found, Shape};
-use super::vocabulary::{Vocabulary, collect_private};
+use super::vocabulary::{TEXT, Vocabulary, collect_private};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// What the report says of a header that a response does not have.
+const ABSENT: &str = "absent";
+
 /// Headers whose values are compared.
 const VALUE_HEADERS: &[&str] = &["content-type", "cache-control", "allow", "www-authenticate"];
+
+/// Words in the values of these headers that may be shown.
+const HEADER_WORDS: &[&str] = &[
+    "application/json",
+    "basic",
+    "bearer",
+    "charset",
+    "delete",
+    "get",
+    "head",
+    "immutable",
+    "max-age",
+    "must-revalidate",
+    "no-cache",
+    "no-store",
+    "options",
+    "patch",
+    "post",
+    "private",
+    "problem+json",
+    "public",
+    "put",
+    "s-maxage",
+    "stale-while-revalidate",
+    "text/html",
+    "text/plain",
+    "utf-8",
+    "0",
+];
 
 /// Headers whose presence is compared.
 const PRESENT_HEADERS: &[&str] = &["seam-request-id", "etag", "retry-after", "location"];
@@ -37,6 +69,8 @@ pub(super) enum Outcome {
     },
     /// There was no response.
     Silent,
+    /// The last response was 429, also after long waits.
+    Limited,
     /// The step was not done, because no earlier step has given this value.
     Skipped(String),
 }
@@ -50,9 +84,12 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Collects the private texts in all responses of both sides, and these of the probe itself.
-    pub(super) fn of<'o>(outcomes: impl Iterator<Item = &'o Outcome>, own: &[&str]) -> Self {
-        let mut private: BTreeSet<String> = own.iter().map(|&name| name.to_owned()).collect();
+    /// Collects the private texts in all responses of both sides, and in other bodies. `name` is that of the run.
+    pub(super) fn of<'o>(outcomes: impl Iterator<Item = &'o Outcome>, name: &str, others: &[Value]) -> Self {
+        let mut private = BTreeSet::from([name.to_owned()]);
+        for body in others {
+            collect_private(body, "", &mut private);
+        }
         for outcome in outcomes {
             if let Outcome::Answered { response: Response { body: Some(body), .. }, .. } = outcome {
                 collect_private(body, "", &mut private);
@@ -67,7 +104,8 @@ impl Comparison {
     pub(super) fn compare(&self, step: &Step, seam: &Outcome, latchkey: &Outcome) -> Vec<Found> {
         let (Outcome::Answered { .. }, Outcome::Answered { .. }) = (seam, latchkey) else {
             // A step that was skipped follows from an earlier difference.
-            let is_skipped = matches!(seam, Outcome::Skipped(_)) || matches!(latchkey, Outcome::Skipped(_));
+            let is_unknown = |outcome: &Outcome| matches!(outcome, Outcome::Skipped(_) | Outcome::Limited);
+            let is_skipped = is_unknown(seam) || is_unknown(latchkey);
             let describe = |outcome: &Outcome| match outcome {
                 Outcome::Silent => "no response",
                 _ => "a response",
@@ -108,7 +146,8 @@ impl Comparison {
         if let (Some(seam), Some(latchkey)) = &types
             && seam != latchkey
         {
-            found.push(Found::new(Aspect::ErrorType, "/error/type", seam, latchkey));
+            let shown = |text| self.words.word("type", text).unwrap_or_else(|| TEXT.to_owned());
+            found.push(Found::new(Aspect::ErrorType, "/error/type", shown(seam), shown(latchkey)));
         }
         let mut ignored: Vec<&str> = step.ignore.iter().map(String::as_str).collect();
         if found.len() > before {
@@ -159,7 +198,7 @@ impl Comparison {
             let mut elements: Vec<(String, &Value)> = Vec::new();
             for element in values_at(body, &format!("{pointer}/*")) {
                 let name = element.get(key).and_then(Value::as_str).and_then(|text| self.words.word(key, text));
-                elements.push((name.unwrap_or_else(|| "text".to_owned()), element));
+                elements.push((name.unwrap_or_else(|| TEXT.to_owned()), element));
             }
             elements
         };
@@ -227,7 +266,7 @@ impl Comparison {
             if lasting(seam, latchkey) || lasting(latchkey, seam) {
                 let key = wait.watched.rsplit('/').next().unwrap_or_default();
                 let describe = |course: &[(String, Duration)]| {
-                    let shown = |value: &str| self.words.word(key, value).unwrap_or_else(|| "text".to_owned());
+                    let shown = |value: &str| self.words.word(key, value).unwrap_or_else(|| TEXT.to_owned());
                     course.iter().map(|(value, _)| shown(value)).collect::<Vec<_>>().join(", ")
                 };
                 found.push(Found::new(Aspect::Course, &wait.watched, describe(seam), describe(latchkey)));
@@ -246,21 +285,27 @@ impl Comparison {
 
 fn compare_headers(seam: &Response, latchkey: &Response, found: &mut Vec<Found>) {
     let value = |headers: &BTreeMap<String, String>, name: &str| {
-        headers.get(name).map_or_else(|| "absent".to_owned(), |value| value.to_ascii_lowercase())
+        headers.get(name).map_or_else(|| ABSENT.to_owned(), |value| value.to_ascii_lowercase())
     };
     for name in VALUE_HEADERS {
         let (seam, latchkey) = (value(&seam.headers, name), value(&latchkey.headers, name));
         if seam != latchkey {
-            found.push(Found::new(Aspect::Header, *name, seam, latchkey));
+            found.push(Found::new(Aspect::Header, *name, header_words(seam), header_words(latchkey)));
         }
     }
     for name in PRESENT_HEADERS {
         let is_present = |response: &Response| response.headers.contains_key(*name);
         if is_present(seam) != is_present(latchkey) {
-            let describe = |is_present| if is_present { "present" } else { "absent" };
+            let describe = |is_present| if is_present { "present" } else { ABSENT };
             found.push(Found::new(Aspect::Header, *name, describe(is_present(seam)), describe(is_present(latchkey))));
         }
     }
+}
+
+/// Returns the value of a header if it consists of words that may be shown.
+fn header_words(value: String) -> String {
+    let mut words = value.split(|separator: char| ",;= ".contains(separator)).filter(|word| !word.is_empty());
+    if value == ABSENT || words.all(|word| HEADER_WORDS.contains(&word)) { value } else { TEXT.to_owned() }
 }
 
 /// Returns what kind of body a response has.
@@ -289,7 +334,7 @@ mod tests {
     fn response(status: u16, body: &Value) -> Response {
         let headers = [("content-type", "application/json"), ("seam-request-id", "x")];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Response { status, headers, body: Some(body.clone()), is_empty: false }
+        Response { status, headers, body: Some(body.clone()), is_empty: false, waited: Duration::ZERO }
     }
 
     fn answered(status: u16, body: &Value) -> Outcome {
@@ -303,7 +348,7 @@ mod tests {
     }
 
     fn aspects(more: &Value, seam: &Outcome, latchkey: &Outcome) -> Vec<(Aspect, String)> {
-        let comparison = Comparison::of([seam, latchkey].into_iter(), &[]);
+        let comparison = Comparison::of([seam, latchkey].into_iter(), "x y z", &[]);
         let found = comparison.compare(&step(more), seam, latchkey);
         found.into_iter().map(|found| (found.aspect, found.place)).collect()
     }
@@ -326,19 +371,21 @@ mod tests {
 
     #[test]
     fn sequences_differ_in_elements_order_and_fields() {
+        const CREATED: &str = "access_code.created";
+        const DELETED: &str = "access_code.deleted";
         let events = |names: &[&str], more: &Value| {
             let event = |name| json!({"event_type": name, "more": more});
             answered(200, &json!({"events": names.iter().map(event).collect::<Vec<_>>()}))
         };
         let rule = json!({"in_order": {"/events": "event_type"}});
-        let seam = events(&["a", "b"], &json!(1));
-        assert_eq!(aspects(&rule, &seam, &events(&["a", "b"], &json!(2))), []);
+        let seam = events(&[CREATED, DELETED], &json!(1));
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED, DELETED], &json!(2))), []);
         let order = [(Aspect::Order, "/events".to_owned())];
-        assert_eq!(aspects(&rule, &seam, &events(&["b", "a"], &json!(2))), order);
-        let element = [(Aspect::Element, "/events/[b]".to_owned())];
-        assert_eq!(aspects(&rule, &seam, &events(&["a"], &json!(2))), element);
-        let null = ["a", "b"].map(|name| (Aspect::Null, format!("/events/[{name}]/more")));
-        assert_eq!(aspects(&rule, &seam, &events(&["a", "b"], &Value::Null)), null);
+        assert_eq!(aspects(&rule, &seam, &events(&[DELETED, CREATED], &json!(2))), order);
+        let element = [(Aspect::Element, "/events/[access_code.deleted]".to_owned())];
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED], &json!(2))), element);
+        let null = [CREATED, DELETED].map(|name| (Aspect::Null, format!("/events/[{name}]/more")));
+        assert_eq!(aspects(&rule, &seam, &events(&[CREATED, DELETED], &Value::Null)), null);
     }
 
     #[test]
@@ -383,6 +430,26 @@ mod tests {
         let silent = Outcome::Silent;
         assert_eq!(aspects(&json!({}), &silent, &seam), [(Aspect::Response, String::new())]);
         assert_eq!(aspects(&json!({}), &Outcome::Skipped("access_code_id".to_owned()), &seam), []);
+    }
+
+    #[test]
+    fn error_types_and_headers_are_shown_only_if_their_words_are_known() {
+        let seam = answered(400, &json!({"error": {"type": "invalid_input"}}));
+        let latchkey = answered(400, &json!({"error": {"type": "jane_doe"}}));
+        let found = Comparison::of(std::iter::empty(), "x y z", &[]).compare(&step(&json!({})), &seam, &latchkey);
+        assert_eq!((found[0].seam.as_str(), found[0].latchkey.as_str()), ("invalid_input", "text"));
+        for (value, shown) in [
+            ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+            ("absent", "absent"),
+            ("bearer realm=jane", "text"),
+        ] {
+            assert_eq!(header_words(value.to_owned()), shown);
+        }
+    }
+
+    #[test]
+    fn answers_of_429_are_not_compared() {
+        assert_eq!(aspects(&json!({}), &Outcome::Limited, &answered(200, &json!({}))), []);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A [`script`] says which requests. A [`runner`] sends them to one side, and deletes what it has created. The results
 //! are compared as [`shapes`]: keys, types and kinds of values. The [`report`] contains nothing private.
 
+mod cleanup;
 mod client;
 mod compare;
 mod locks;
@@ -12,6 +13,7 @@ mod report;
 mod runner;
 mod script;
 mod shapes;
+mod side;
 mod vocabulary;
 
 pub(crate) use self::report::Report;
@@ -22,11 +24,15 @@ use self::compare::Comparison;
 use self::locks::Lock;
 use self::progress::Progress;
 use self::report::About;
-use self::runner::{Run, Side};
+use self::runner::plan;
 use self::script::{Request, Script, Variables, values_at};
+use self::side::{Marks, Pending, Side};
 use crate::config::Probe;
 use crate::ids::random_id;
+use crate::stop::Stop;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -73,11 +79,26 @@ pub enum ProbeError {
     #[error("the lock {0} cannot be used: {1}")]
     Lock(String, String),
     /// The probe was interrupted.
-    #[error("interrupted; what the probe had created is deleted")]
-    Interrupted,
+    #[error("interrupted; {0}")]
+    Interrupted(Left),
+    /// A server hangs.
+    #[error("{0} has not responded to the last requests; {1}")]
+    Silent(&'static str, Left),
     /// The client cannot be created.
     #[error("cannot create the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+}
+
+/// Whether something of the probe is left in the workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Left(bool);
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text =
+            if self.0 { "what may be left in the workspace is named above" } else { "nothing of the probe is left" };
+        formatter.write_str(text)
+    }
 }
 
 type Result<T, E = ProbeError> = std::result::Result<T, E>;
@@ -88,7 +109,8 @@ pub(crate) struct Target {
     script: Script,
     side: Side,
     is_seam: bool,
-    name: String,
+    /// Names and other texts that no message may show.
+    private: Vec<Value>,
 }
 
 impl Target {
@@ -113,32 +135,48 @@ impl Target {
         if workspace.pointer("/workspace/is_sandbox") != Some(&Value::Bool(true)) {
             return Err(ProbeError::NotASandbox);
         }
-        let locks = find_locks(&client, &options.device_ids, number, stop).await?;
+        let (locks, private) = find_locks(&client, &options.device_ids, number, stop).await?;
         let long = format!("latchkey probe {}", &run[..4]);
         let name = if locks.iter().all(|lock| lock.accepts_name(&long)) { long } else { format!("lkp {}", &run[..4]) };
-        let side = Side { client, variables: variables(&name, &workspace), locks };
-        Ok(Self { script, side, is_seam: url == SEAM, name })
+        let side = side(client, locks, &Marks::new(&name), &workspace);
+        Ok(Self { script, side, is_seam: url == SEAM, private })
     }
 
     /// Runs the script on both sides at the same time, and compares the results. Latchkey gets a workspace with the same
-    /// locks.
+    /// locks. What is left in the workspace is named on standard error.
     ///
     /// # Errors
     /// A [`ProbeError`].
-    pub(crate) async fn compare(self, (url, api_key): (&str, &str), stop: &CancellationToken) -> Result<Report> {
-        let latchkey = latchkey_side(url, api_key, &self, stop).await?;
-        let progress = Progress::new(self.script.len(self.side.locks.len()));
+    pub(crate) async fn compare(self, (url, api_key): (&str, &str), stop: &Stop) -> Result<Report> {
+        let latchkey = latchkey_side(url, api_key, &self, &stop.graceful).await?;
+        let compared = tokio::select! {
+            compared = self.run(&latchkey, &stop.graceful) => compared,
+            never = announce_cleanup(&stop.graceful) => match never {},
+            () = stop.immediate.cancelled() => Err(ProbeError::Interrupted(self.left())),
+        };
+        report_left(&self.side.pending.lock());
+        compared
+    }
+
+    async fn run(&self, latchkey: &Side, stop: &CancellationToken) -> Result<Report> {
+        let progress = Progress::new(plan(&self.script, self.side.locks.len()).len());
         let hidden = Progress::hidden();
-        let (mut seam_run, latchkey_run) =
-            tokio::join!(self.side.run(&self.script, &progress, stop), latchkey.run(&self.script, &hidden, stop));
-        self.side.sweep(&self.name, &mut seam_run).await;
+        // One side that hangs ends both.
+        let end = stop.child_token();
+        let (seam_run, latchkey_run) =
+            tokio::join!(self.side.run(&self.script, &progress, &end), latchkey.run(&self.script, &hidden, &end));
+        self.side.sweep().await;
         progress.finish();
-        report_left(&seam_run);
-        if seam_run.is_interrupted || latchkey_run.is_interrupted {
-            return Err(ProbeError::Interrupted);
+        if stop.is_cancelled() {
+            return Err(ProbeError::Interrupted(self.left()));
+        }
+        for (run, name) in [(&seam_run, "the workspace's server"), (&latchkey_run, "Latchkey's own server")] {
+            if run.is_silent() {
+                return Err(ProbeError::Silent(name, self.left()));
+            }
         }
         let outcomes = seam_run.done.iter().chain(&latchkey_run.done).map(|done| &done.outcome);
-        let comparison = Comparison::of(outcomes, &[&self.name]);
+        let comparison = Comparison::of(outcomes, self.side.marks.name(), &self.private);
         let about = About {
             is_seam: self.is_seam,
             device_types: self.side.locks.iter().map(|lock| lock.device_type.clone()).collect(),
@@ -146,24 +184,41 @@ impl Target {
         };
         Ok(Report::new(about, &self.script, &comparison, (&seam_run.done, &latchkey_run.done)))
     }
+
+    fn left(&self) -> Left {
+        Left(!self.side.pending.lock().describe().is_empty())
+    }
+}
+
+/// Says after an interruption that the probe has still something to do. Does not end.
+async fn announce_cleanup(stop: &CancellationToken) -> Infallible {
+    stop.cancelled().await;
+    let text = "interrupted: deleting what the probe has created. Press Ctrl-C again to leave it in the workspace";
+    let _ = writeln!(io::stderr(), "latchkey: {text}");
+    std::future::pending().await
+}
+
+/// Returns a side that has not run yet.
+fn side(client: Client, locks: Vec<Lock>, marks: &Marks, workspace: &Value) -> Side {
+    let variables = variables(marks, workspace);
+    Side { client, locks, variables, marks: marks.clone(), pending: Mutex::default() }
 }
 
 /// Returns the values of all placeholders that do not depend on a lock.
-fn variables(name: &str, workspace: &Value) -> Variables {
+fn variables(marks: &Marks, workspace: &Value) -> Variables {
     let mut variables = Variables::default();
     let workspace_id = workspace.pointer("/workspace/workspace_id").and_then(Value::as_str);
     variables.set("workspace_id", workspace_id.unwrap_or_default());
-    variables.set("name", name);
-    variables.set("key", name.replace(' ', "-"));
+    variables.set("name", marks.name());
+    variables.set("key", marks.key());
     variables.set("unknown_id", UNKNOWN_ID);
     variables
 }
 
 /// Sends a request that must be successful, and returns its body.
 async fn ask(client: &Client, path: &str, body: Value, stop: &CancellationToken) -> Result<Value> {
-    let request = Request { method: "POST".to_owned(), path: path.to_owned(), body: Some(body), ..Request::default() };
-    let response = client.send(&request, stop).await.map_err(|error| match error {
-        RequestError::Interrupted => ProbeError::Interrupted,
+    let response = client.send(&Request::post(path, body), stop).await.map_err(|error| match error {
+        RequestError::Interrupted => ProbeError::Interrupted(Left(false)),
         RequestError::Failed(reason) => ProbeError::Unusable(format!("{path}: no response: {reason}")),
     })?;
     let message = response.body.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
@@ -174,15 +229,24 @@ async fn ask(client: &Client, path: &str, body: Value, stop: &CancellationToken)
     }
 }
 
-/// Returns the locks with these ids, or a choice of the workspace's.
-async fn find_locks(client: &Client, ids: &[String], run: usize, stop: &CancellationToken) -> Result<Vec<Lock>> {
+/// Returns the locks with these ids, or a choice of the workspace's, and what was seen of the user's meanwhile.
+async fn find_locks(
+    client: &Client,
+    ids: &[String],
+    run: usize,
+    stop: &CancellationToken,
+) -> Result<(Vec<Lock>, Vec<Value>)> {
+    let mut private = Vec::new();
+    let mut locks = Vec::new();
     if ids.is_empty() {
         let devices = ask(client, "/devices/list", json!({}), stop).await?;
         let read = values_at(&devices, "/devices/*").into_iter().filter_map(|device| Lock::read(device, run));
-        let locks = locks::choose(read.collect());
-        return if locks.is_empty() { Err(ProbeError::NoLocks) } else { Ok(locks) };
+        locks = locks::choose(read.collect());
+        private.push(devices);
+        if locks.is_empty() {
+            return Err(ProbeError::NoLocks);
+        }
     }
-    let mut locks = Vec::new();
     for id in ids {
         let wrong = |reason: String| ProbeError::Lock(id.clone(), reason);
         let device = ask(client, "/devices/get", json!({ "device_id": id }), stop).await;
@@ -193,8 +257,15 @@ async fn find_locks(client: &Client, ids: &[String], run: usize, stop: &Cancella
             return Err(wrong(format!("Latchkey has no locks of the type {}", lock.device_type)));
         }
         locks.push(lock);
+        private.push(device);
     }
-    Ok(locks)
+    for lock in &locks {
+        for path in ["/access_codes/list", "/access_codes/unmanaged/list"] {
+            // Messages may name a code of the lock. A server without these lists has none to name.
+            private.extend(ask(client, path, json!({ "device_id": lock.device_id }), stop).await.ok());
+        }
+    }
+    Ok((locks, private))
 }
 
 /// Creates a workspace in Latchkey with the same locks.
@@ -214,12 +285,12 @@ async fn latchkey_side(url: &str, api_key: &str, target: &Target, stop: &Cancell
         // The PINs are the same on both sides.
         locks.push(seam.with_ids_of(&lock));
     }
-    Ok(Side { client, locks, variables: variables(&target.name, &created) })
+    Ok(side(client, locks, &target.side.marks, &created))
 }
 
-/// Tells the user what could not be deleted.
-fn report_left(run: &Run) {
-    for left in &run.left {
-        let _ = writeln!(io::stderr(), "latchkey: could not be deleted; the request would be: {left}");
+/// Tells the user what is left in the workspace.
+fn report_left(pending: &Pending) {
+    for left in pending.describe() {
+        let _ = writeln!(io::stderr(), "latchkey: {left}");
     }
 }

@@ -94,8 +94,8 @@ struct Course {
 #[derive(Clone, Debug, Serialize)]
 struct NotCompared {
     step: String,
-    /// The value that no earlier step has given.
-    missing: String,
+    /// A value that no earlier step has given, or a limit.
+    reason: String,
 }
 
 /// Result of a probe.
@@ -150,12 +150,13 @@ impl Report {
             let device_type = report.device_types.get(lock).filter(|_| part.each_lock);
             let lock = device_type.map(|name| format!(" (lock {}, {name})", lock + 1)).unwrap_or_default();
             let name = format!("{}{lock}: {}", part.part, step.step);
-            let missing = [&seam.outcome, &latchkey.outcome].into_iter().find_map(|outcome| match outcome {
-                Outcome::Skipped(missing) => Some(missing.clone()),
+            let reason = [&seam.outcome, &latchkey.outcome].into_iter().find_map(|outcome| match outcome {
+                Outcome::Skipped(missing) => Some(format!("without `{missing}`")),
+                Outcome::Limited => Some("answered with 429".to_owned()),
                 _ => None,
             });
-            if let Some(missing) = missing {
-                report.not_compared.push(NotCompared { step: name, missing });
+            if let Some(reason) = reason {
+                report.not_compared.push(NotCompared { step: name, reason });
                 continue;
             }
             report.compared += 1;
@@ -240,13 +241,13 @@ impl Report {
             text.push('\n');
         }
         if !self.not_compared.is_empty() {
-            let mut by_missing: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
             for step in &self.not_compared {
-                *by_missing.entry(&step.missing).or_default() += 1;
+                *by_reason.entry(&step.reason).or_default() += 1;
             }
             let _ = writeln!(text, "### Not compared\n");
-            for (missing, count) in by_missing {
-                let _ = writeln!(text, "- {} without `{missing}`", number(count, "step", "steps"));
+            for (reason, count) in by_reason {
+                let _ = writeln!(text, "- {} {reason}", number(count, "step", "steps"));
             }
             text.push('\n');
         }
@@ -286,10 +287,12 @@ fn write_table(text: &mut String, title: &str, differences: &[Difference]) {
     text.push('\n');
 }
 
-/// Escapes a text for a cell of a table.
+/// Escapes a text for a cell of a table: it is neither a link nor a mention.
 fn cell(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('|', "\\|").replace('`', "'").replace('\n', " ");
-    text.replace('<', "&lt;").replace('*', "\\*")
+    let text = text.replace('<', "&lt;").replace('*', "\\*").replace('[', "\\[").replace(']', "\\]");
+    // A space without width: services look for mentions in the text without escapes.
+    text.replace('@', "@\u{200b}")
 }
 
 #[cfg(test)]
@@ -312,6 +315,11 @@ mod tests {
     }
 
     #[test]
+    fn cells_have_no_links_and_no_mentions() {
+        assert_eq!(cell("[a](b) | @jane"), "\\[a\\](b) \\| @\u{200b}jane");
+    }
+
+    #[test]
     fn known_deviations_are_valid_and_have_reasons() {
         let known: Vec<Known> = serde_json::from_str(KNOWN).unwrap();
         assert!(known.iter().all(|known| !known.reason.is_empty()));
@@ -321,7 +329,7 @@ mod tests {
     fn same_differences_are_one_with_all_steps_and_known_ones_apart() {
         let about = About { is_seam: true, device_types: vec!["august_lock".to_owned()], delayed: 0 };
         let script = Script { parts: Vec::new() };
-        let comparison = Comparison::of(std::iter::empty(), &[]);
+        let comparison = Comparison::of(std::iter::empty(), "x y z", &[]);
         let mut report = Report::new(about, &script, &comparison, (&[], &[]));
         let found = || Found::new(Aspect::Key, "/access_code/a|b", "text", "no such key");
         report.add(found(), None, "/access_codes/get", "one");

@@ -1,13 +1,13 @@
 //! Runs a script against one side, and deletes what it has created.
 
-use super::client::{Client, RequestError, Response, sleep};
+use super::client::{RequestError, Response, sleep};
 use super::compare::Outcome;
-use super::locks::Lock;
 use super::progress::Progress;
-use super::script::{Part, Request, Script, Step, Variables, Wait, values_at};
+use super::script::{Part, Request, Script, Step, Variables, Wait, text_of, values_at};
+use super::side::{Marks, Side, is_done};
 use crate::clock::machine_now;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -15,15 +15,14 @@ use tokio_util::sync::CancellationToken;
 /// Time between two requests of a step that waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Number of times that what is left is looked for, and the time between two.
-const SWEEPS: usize = 3;
-const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
-
 /// Number of independent steps that are done at the same time.
 const PARALLEL: usize = 4;
 
-/// Time limit of deleting what is left, after the last step or an interruption.
-const CLEANUP_TIMEOUT: Duration = Duration::from_mins(3);
+/// Number of steps in a row without a response after which the run ends: the server hangs.
+const MAX_SILENT: usize = 5;
+
+/// Last parts of the paths whose responses contain only what the request has created.
+const CREATING: &[&str] = &["create", "create_multiple"];
 
 /// A step that was run.
 #[derive(Clone, Debug)]
@@ -33,24 +32,29 @@ pub(super) struct Done {
     pub(super) took: Duration,
 }
 
-/// One side of the comparison.
-#[derive(Debug)]
-pub(super) struct Side {
-    pub(super) client: Client,
-    /// Locks, in the order of the script.
-    pub(super) locks: Vec<Lock>,
-    /// Values for all parts.
-    pub(super) variables: Variables,
-}
-
 /// Result of a run.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// Steps in the order of [`plan`]. Shorter if the run was interrupted.
+    /// Steps in the order of [`plan`]. Shorter if the run was ended.
     pub(super) done: Vec<Done>,
-    /// Requests that would delete what could not be deleted, for the user.
-    pub(super) left: Vec<String>,
-    pub(super) is_interrupted: bool,
+    /// Number of the last steps in a row that had no response.
+    silent: usize,
+}
+
+impl Run {
+    /// True if the server hangs.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent >= MAX_SILENT
+    }
+
+    fn add(&mut self, done: Done) {
+        match done.outcome {
+            Outcome::Silent => self.silent += 1,
+            Outcome::Answered { .. } | Outcome::Limited => self.silent = 0,
+            Outcome::Skipped(_) => {}
+        }
+        self.done.push(done);
+    }
 }
 
 /// Returns the steps that a run makes, with their parts and the numbers of their locks.
@@ -65,52 +69,44 @@ pub(super) fn plan(script: &Script, locks: usize) -> Vec<(&Part, usize, &Step)> 
 }
 
 impl Side {
-    /// Runs the script.
-    pub(super) async fn run(&self, script: &Script, progress: &Progress, interruption: &CancellationToken) -> Run {
+    /// Runs the script until its end, until `end` is cancelled, or until the server hangs, which cancels `end`.
+    pub(super) async fn run(&self, script: &Script, progress: &Progress, end: &CancellationToken) -> Run {
         let mut run = Run::default();
         for part in &script.parts {
-            let number = if part.each_lock { self.locks.len() } else { 1 };
-            for lock in 0..number {
-                let mut variables = self.variables_for(lock);
-                let mut cleanups = Vec::new();
-                let group_size = if part.independent { PARALLEL } else { 1 };
-                for steps in part.steps.chunks(group_size) {
-                    if interruption.is_cancelled() {
-                        run.is_interrupted = true;
-                        break;
-                    }
-                    progress.begin(&part.part, steps.first().map(|step| step.step.as_str()).unwrap_or_default());
-                    let results =
-                        join_all(steps.iter().map(|step| self.run_step(step, &variables, interruption))).await;
-                    for (step, (done, request)) in steps.iter().zip(results) {
-                        note(step, &done.outcome, request.as_ref(), (&mut variables, &mut cleanups));
-                        run.done.push(done);
-                        progress.end();
-                    }
-                }
-                self.clean_up(cleanups, &mut run).await;
-                if run.is_interrupted {
+            for lock in 0..if part.each_lock { self.locks.len() } else { 1 } {
+                self.run_part(part, lock, (&mut run, progress, end)).await;
+                self.clean_up().await;
+                if end.is_cancelled() {
                     return run;
                 }
             }
         }
-        run.is_interrupted = interruption.is_cancelled();
         run
     }
 
-    /// Returns the variables of a part that runs with this lock.
-    fn variables_for(&self, lock: usize) -> Variables {
-        let mut variables = self.variables.clone();
-        let other = self.locks.iter().enumerate().find(|(number, _)| *number != lock).map(|(_, other)| other);
-        if let Some(lock) = self.locks.get(lock) {
-            variables.set("device_id", &lock.device_id);
-            variables.set("connected_account_id", &lock.connected_account_id);
-            lock.set_pins(&mut variables);
+    async fn run_part(
+        &self,
+        part: &Part,
+        lock: usize,
+        (run, progress, end): (&mut Run, &Progress, &CancellationToken),
+    ) {
+        let mut variables = self.variables_for(lock);
+        for steps in part.steps.chunks(if part.independent { PARALLEL } else { 1 }) {
+            progress.begin(&part.part, steps.first().map(|step| step.step.as_str()).unwrap_or_default());
+            let results = join_all(steps.iter().map(|step| self.run_step(step, &variables, end))).await;
+            for (step, (done, request)) in steps.iter().zip(results) {
+                let created = &mut self.pending.lock().created;
+                note(step, &done.outcome, request.as_ref(), (&self.marks, &mut variables, created));
+                run.add(done);
+                progress.end();
+            }
+            if run.is_silent() {
+                end.cancel();
+            }
+            if end.is_cancelled() {
+                return;
+            }
         }
-        if let Some(other) = other {
-            variables.set("other_device_id", &other.device_id);
-        }
-        variables
     }
 
     /// Runs a step. Also returns its request, if that could be made.
@@ -121,9 +117,10 @@ impl Side {
         interruption: &CancellationToken,
     ) -> (Done, Option<Request>) {
         let begun = Instant::now();
+        let mut waited = Duration::ZERO;
         let (outcome, request) = match variables.fill(&step.request, machine_now()) {
             Err(missing) => (Outcome::Skipped(missing), None),
-            Ok(request) => match self.ask(step, &request, interruption).await {
+            Ok(request) => match self.ask(step, &request, &mut waited, interruption).await {
                 Ok(outcome) => (outcome, Some(request)),
                 Err(error) => {
                     if error != RequestError::Interrupted {
@@ -134,120 +131,44 @@ impl Side {
                 }
             },
         };
-        (Done { outcome, took: begun.elapsed() }, request)
+        (Done { outcome, took: begun.elapsed().saturating_sub(waited) }, request)
     }
 
-    /// Sends the request of a step, repeatedly if the step waits.
+    /// Sends the request of a step, repeatedly if the step waits for a value. Adds the waits because of limits to
+    /// `waited`: they are no part of the measured times.
     async fn ask(
         &self,
         step: &Step,
         request: &Request,
+        waited: &mut Duration,
         interruption: &CancellationToken,
     ) -> Result<Outcome, RequestError> {
         let begun = Instant::now();
         let mut course: Vec<(String, Duration)> = Vec::new();
         loop {
             let response = self.client.send(request, interruption).await?;
+            *waited += response.waited;
+            if response.status == 429 {
+                return Ok(Outcome::Limited);
+            }
+            let elapsed = begun.elapsed().saturating_sub(*waited);
             let Some(wait) = &step.wait else {
                 return Ok(Outcome::Answered { response, course, is_reached: true });
             };
             let seen = seen(wait, &response);
             let is_reached = seen.iter().any(|value| wait.until.contains(value));
-            let text = if wait.has_course() { seen.first().map(as_text) } else { is_reached.then(String::new) };
+            let text = if wait.has_course() { seen.first().map(text_of) } else { is_reached.then(String::new) };
             if let Some(text) = text
                 && course.last().is_none_or(|(last, _)| *last != text)
             {
-                course.push((text, begun.elapsed()));
+                course.push((text, elapsed));
             }
-            if is_reached || begun.elapsed() >= wait.limit() {
+            if is_reached || elapsed >= wait.limit() {
                 return Ok(Outcome::Answered { response, course, is_reached });
             }
             sleep(POLL_INTERVAL, interruption).await?;
         }
     }
-
-    /// Deletes what a part has created, the newest first. Not even an interruption ends this.
-    async fn clean_up(&self, mut cleanups: Vec<Request>, run: &mut Run) {
-        let never = CancellationToken::new();
-        let deadline = tokio::time::Instant::now() + CLEANUP_TIMEOUT;
-        while let Some(cleanup) = cleanups.pop() {
-            let deleted = tokio::time::timeout_at(deadline, self.client.send(&cleanup, &never)).await;
-            // 404: it is gone already.
-            let is_gone = matches!(&deleted, Ok(Ok(response)) if response.is_success() || response.status == 404);
-            if !is_gone {
-                run.left.push(format!("{} {}", cleanup.path, cleanup.body.unwrap_or_default()));
-            }
-        }
-    }
-
-    /// Deletes what has a name of this run and is still there, because its creation got no response, or because the run
-    /// was interrupted.
-    pub(super) async fn sweep(&self, name: &str, run: &mut Run) {
-        for round in 1..=SWEEPS {
-            let mut found = Vec::new();
-            for object in NAMED_OBJECTS {
-                found.extend(self.left_objects(object, name, json!({ "search": name })).await);
-            }
-            for lock in &self.locks {
-                found.extend(self.left_objects(&CODES, name, json!({ "device_id": lock.device_id })).await);
-                found.extend(self.left_objects(&UNMANAGED_CODES, name, json!({ "device_id": lock.device_id })).await);
-            }
-            // The last are deleted first: access grants before their codes and users.
-            found.extend(self.left_objects(&GRANTS, name, json!({ "search": name })).await);
-            let mut swept = Run::default();
-            self.clean_up(found, &mut swept).await;
-            if swept.left.is_empty() {
-                return;
-            }
-            if round == SWEEPS {
-                run.left.extend(swept.left);
-                return;
-            }
-            // The codes of a deleted grant disappear after it.
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-        }
-    }
-
-    /// Returns the requests that delete the objects of a list whose names begin with this name.
-    async fn left_objects(&self, kind: &Named, name: &str, list: Value) -> Vec<Request> {
-        let listed = self.client.send(&request(&format!("{}/list", kind.path), list), &CancellationToken::new()).await;
-        let Ok(Response { body: Some(body), .. }) = listed else { return Vec::new() };
-        let objects = values_at(&body, &format!("/{}/*", kind.list)).into_iter();
-        let is_left = |object: &&Value| {
-            let is_own = object[kind.name].as_str().is_some_and(|own| own.starts_with(name));
-            is_own && object["status"] != "removing"
-        };
-        let delete = |object: &Value| request(&format!("{}/delete", kind.path), json!({ (kind.id): object[kind.id] }));
-        objects.filter(is_left).map(delete).collect()
-    }
-}
-
-/// A kind of objects with names.
-struct Named {
-    path: &'static str,
-    /// Key of the list in a response.
-    list: &'static str,
-    id: &'static str,
-    name: &'static str,
-}
-
-const CODES: Named = Named { path: "/access_codes", list: "access_codes", id: "access_code_id", name: "name" };
-const UNMANAGED_CODES: Named = Named { path: "/access_codes/unmanaged", ..CODES };
-const GRANTS: Named = Named { path: "/access_grants", list: "access_grants", id: "access_grant_id", name: "name" };
-const NAMED_OBJECTS: &[Named] = &[
-    Named { path: "/user_identities", list: "user_identities", id: "user_identity_id", name: "full_name" },
-    Named { path: "/spaces", list: "spaces", id: "space_id", name: "name" },
-];
-
-fn request(path: &str, body: Value) -> Request {
-    let none = Request { method: "POST".to_owned(), path: path.to_owned(), ..Request::default() };
-    Request { body: Some(body), ..none }
-}
-
-/// True if this request has done what a cleanup would do.
-fn is_done(cleanup: &Request, request: &Request, outcome: &Outcome) -> bool {
-    let is_success = matches!(outcome, Outcome::Answered { response, .. } if response.is_success());
-    is_success && cleanup.path == request.path && cleanup.body == request.body
 }
 
 /// Notes what a step has created, deleted and remembered.
@@ -255,21 +176,23 @@ fn note(
     step: &Step,
     outcome: &Outcome,
     request: Option<&Request>,
-    (variables, cleanups): (&mut Variables, &mut Vec<Request>),
+    (marks, variables, cleanups): (&Marks, &mut Variables, &mut Vec<Request>),
 ) {
-    let Outcome::Answered { response, .. } = outcome else { return };
-    if let Some(request) = request {
-        cleanups.retain(|cleanup| !is_done(cleanup, request, outcome));
+    for name in step.remember.keys() {
+        // Not the value of an earlier step.
+        variables.remove(name);
     }
+    let (Outcome::Answered { response, .. }, Some(request)) = (outcome, request) else { return };
     if !response.is_success() {
         return;
     }
+    cleanups.retain(|cleanup| !is_done(cleanup, request));
     for (name, pointer) in &step.remember {
-        let value = response.body.as_ref().and_then(|body| values_at(body, pointer).first().copied());
-        match value.filter(|value| !value.is_null()) {
-            Some(value) => variables.set(name, as_text(value)),
-            // Not the value of an earlier step.
-            None => variables.remove(name),
+        let body = response.body.as_ref();
+        let body = body.filter(|body| is_creating(request) || is_own_element(body, pointer, marks));
+        let value = body.and_then(|body| values_at(body, pointer).first().copied());
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            variables.set(name, text_of(value));
         }
     }
     if let Some(cleanup) = &step.cleanup
@@ -277,6 +200,23 @@ fn note(
     {
         cleanups.push(cleanup);
     }
+}
+
+fn is_creating(request: &Request) -> bool {
+    request.path.rsplit('/').next().is_some_and(|name| CREATING.contains(&name))
+}
+
+/// True if a value is not in an array, or in one whose only element is the probe's own. A server that ignores the filter
+/// of a list would otherwise return something of the user's, and a later step would change it.
+fn is_own_element(body: &Value, pointer: &str, marks: &Marks) -> bool {
+    let mut value = Some(body);
+    for key in pointer.split('/').skip(1) {
+        if let Some(items) = value.and_then(Value::as_array) {
+            return items.len() == 1 && items.iter().all(|item| marks.is_own(item));
+        }
+        value = value.and_then(|value| value.get(key));
+    }
+    true
 }
 
 /// Returns the values for which a step waits.
@@ -288,6 +228,54 @@ fn seen(wait: &Wait, response: &Response) -> Vec<Value> {
     found.unwrap_or_default().into_iter().cloned().collect()
 }
 
-fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize as _;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    /// Notes a response to a list or a creation, and returns what was remembered and is to be deleted.
+    fn noted(path: &str, status: u16, body: &Value) -> (Option<String>, usize) {
+        let step = json!({
+            "step": "one", "request": {"path": path}, "remember": {"id": "/access_codes/0/access_code_id"},
+            "cleanup": {"path": "/access_codes/delete", "body": {"access_code_id": "{id}"}},
+        });
+        let step = Step::deserialize(step).unwrap();
+        let body = Some(body.clone());
+        let response = Response { status, headers: BTreeMap::new(), body, is_empty: false, waited: Duration::ZERO };
+        let outcome = Outcome::Answered { response, course: Vec::new(), is_reached: true };
+        let (mut variables, mut cleanups) = (Variables::default(), Vec::new());
+        variables.set("id", "of an earlier step");
+        let marks = Marks::new("latchkey probe 1a2b");
+        note(&step, &outcome, Some(&step.request), (&marks, &mut variables, &mut cleanups));
+        let id = Request { path: "{id}".to_owned(), ..Request::default() };
+        (variables.fill(&id, machine_now()).ok().map(|filled| filled.path), cleanups.len())
+    }
+
+    #[test]
+    fn only_own_objects_of_lists_are_remembered() {
+        let code = |id: &str, name: &str| json!({"access_code_id": id, "name": name});
+        let (own, other) = (code("1", "latchkey probe 1a2b 1"), code("2", "Cleaner"));
+        let list = "/access_codes/list";
+        let remembered = (Some("1".to_owned()), 1);
+        assert_eq!(noted(list, 200, &json!({"access_codes": [own]})), remembered);
+        assert_eq!(noted(list, 200, &json!({"access_codes": [other]})), (None, 0));
+        assert_eq!(noted(list, 200, &json!({"access_codes": [own, other]})), (None, 0));
+        assert_eq!(noted(list, 404, &json!({"access_codes": [own]})), (None, 0));
+        assert_eq!(noted("/access_codes/create_multiple", 200, &json!({"access_codes": [own, other]})), remembered);
+    }
+
+    #[test]
+    fn runs_are_silent_after_five_steps_in_a_row_without_a_response() {
+        let mut run = Run::default();
+        let mut add = |outcome: &Outcome, number: usize| {
+            (0..number).for_each(|_| run.add(Done { outcome: outcome.clone(), took: Duration::ZERO }));
+            run.is_silent()
+        };
+        assert!(!add(&Outcome::Silent, MAX_SILENT - 1));
+        assert!(!add(&Outcome::Limited, 1));
+        assert!(!add(&Outcome::Silent, MAX_SILENT - 1));
+        assert!(add(&Outcome::Silent, 1));
+    }
 }

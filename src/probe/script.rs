@@ -90,6 +90,13 @@ pub(crate) struct Request {
     pub(crate) token: Option<String>,
 }
 
+impl Request {
+    /// Returns a POST request with a JSON body.
+    pub(crate) fn post(path: &str, body: Value) -> Self {
+        Self { method: post(), path: path.to_owned(), body: Some(body), ..Self::default() }
+    }
+}
+
 fn post() -> String {
     "POST".to_owned()
 }
@@ -164,11 +171,6 @@ impl Script {
             }
         }
         mistakes
-    }
-
-    /// Returns the number of steps with this number of locks.
-    pub(crate) fn len(&self, locks: usize) -> usize {
-        self.parts.iter().map(|part| part.steps.len() * if part.each_lock { locks } else { 1 }).sum()
     }
 }
 
@@ -248,6 +250,11 @@ fn instant(placeholder: &str, now: Timestamp) -> Option<Timestamp> {
     found.filter(|found| *found <= MAX_TIMESTAMP)
 }
 
+/// Returns a string without quotes, and any other value as JSON.
+pub(crate) fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// Returns the values at a JSON pointer, in which `*` is any key or index.
 pub(crate) fn values_at<'v>(value: &'v Value, pointer: &str) -> Vec<&'v Value> {
     let mut found = vec![value];
@@ -293,6 +300,20 @@ mod tests {
         let served = contract["paths"].as_object().unwrap().keys();
         let missing: Vec<_> = served.filter(|path| !used.contains(path.as_str())).collect();
         assert!(missing.is_empty(), "paths without a step: {missing:?}");
+    }
+
+    #[test]
+    fn creating_steps_delete_what_they_create_or_cannot_create_anything() {
+        const CREATING: &[&str] = &["create", "create_multiple", "get_or_create"];
+        for part in &Script::included().unwrap().parts {
+            for Step { step, request, cleanup, .. } in &part.steps {
+                let is_creating = request.path.rsplit('/').next().is_some_and(|name| CREATING.contains(&name));
+                let is_refused = request.token.as_deref() == Some("");
+                let has_unknown = request.body.as_ref().is_some_and(|body| body.to_string().contains("{unknown_id}"));
+                let is_fine = !is_creating || cleanup.is_some() || is_refused || has_unknown;
+                assert!(is_fine, "{}, {step}: no cleanup", part.part);
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The shape of a JSON body: its keys, types and kinds of values, without what is private in them.
 
-use super::vocabulary::{Vocabulary, kind_of};
+use super::vocabulary::{Vocabulary, is_message, kind_of};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +18,17 @@ pub(super) struct Shape {
     fields: BTreeMap<String, Shape>,
     /// Number of times that something is at this place.
     present: usize,
-    /// Number of arrays, and of those with elements.
+    /// Number of arrays.
     arrays: usize,
-    filled_arrays: usize,
     elements: Option<Box<Shape>>,
 }
 
 /// Type of a value, and what the report says of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Kind {
-    pub(super) json_type: &'static str,
+struct Kind {
+    json_type: &'static str,
     /// Kind of text, word of the vocabulary, or value of a boolean.
-    pub(super) text: String,
+    text: String,
     /// True if `text` is the value itself.
     is_value: bool,
     is_message: bool,
@@ -102,12 +101,13 @@ impl Shape {
     ) -> Self {
         let mut shape = Self::default();
         for value in values {
-            shape.add(value, key, words, private);
+            shape.add(value, ("", key), words, private);
         }
         shape
     }
 
-    fn add(&mut self, value: &Value, key: &str, words: &Vocabulary, private: &[String]) {
+    /// Adds a value. `key` is its key, and `parent` the key of the object that has it.
+    fn add(&mut self, value: &Value, (parent, key): (&str, &str), words: &Vocabulary, private: &[String]) {
         self.present += 1;
         let mut kind = |json_type, text: String, is_value, is_message| {
             self.kinds.insert(Kind { json_type, text, is_value, is_message });
@@ -117,8 +117,8 @@ impl Shape {
             Value::Bool(value) => kind("boolean", value.to_string(), true, false),
             // Seam's numbers have no two types.
             Value::Number(_) => kind("number", "number".to_owned(), false, false),
-            Value::String(text) if words.is_message(key) => {
-                kind("string", super::vocabulary::mask(text, private), true, true);
+            Value::String(text) if is_message(parent, key) => {
+                kind("string", words.mask(text, private), true, true);
             }
             Value::String(text) => match words.word(key, text) {
                 Some(word) => kind("string", word, true, false),
@@ -126,17 +126,16 @@ impl Shape {
             },
             Value::Array(items) => {
                 self.arrays += 1;
-                self.filled_arrays += usize::from(!items.is_empty());
                 for item in items {
-                    self.elements.get_or_insert_default().add(item, key, words, private);
+                    self.elements.get_or_insert_default().add(item, (parent, key), words, private);
                 }
             }
             Value::Object(fields) => {
                 self.objects += 1;
                 // The keys of this object are the user's own.
                 let is_own = key.ends_with(OWN_KEYS);
-                for (key, value) in fields.iter().filter(|_| !is_own) {
-                    self.fields.entry(key.clone()).or_default().add(value, key, words, private);
+                for (name, value) in fields.iter().filter(|_| !is_own) {
+                    self.fields.entry(name.clone()).or_default().add(value, (key, name), words, private);
                 }
             }
         }
@@ -171,7 +170,15 @@ impl Shape {
             for key in keys {
                 let place = format!("{place}/{key}");
                 match (self.fields.get(key), latchkey.fields.get(key)) {
-                    (Some(seam), Some(latchkey)) => seam.compare(latchkey, &place, ignore, found),
+                    (Some(seam_field), Some(latchkey_field)) => {
+                        let is_everywhere = (self.has_everywhere(seam_field), latchkey.has_everywhere(latchkey_field));
+                        if is_everywhere.0 != is_everywhere.1 && !ignore(&place) {
+                            let describe = |is_everywhere| if is_everywhere { "in all" } else { "in some only" };
+                            let (seam, latchkey) = (describe(is_everywhere.0), describe(is_everywhere.1));
+                            found.push(Found::new(Aspect::Key, place.as_str(), seam, latchkey));
+                        }
+                        seam_field.compare(latchkey_field, &place, ignore, found);
+                    }
                     _ if ignore(&place) => {}
                     (Some(seam), None) => found.push(Found::new(Aspect::Key, place, seam.describe(), "no such key")),
                     (None, latchkey) => {
@@ -196,6 +203,11 @@ impl Shape {
                 }
             }
         }
+    }
+
+    /// True if all objects at this place have this field.
+    fn has_everywhere(&self, field: &Self) -> bool {
+        field.present == self.objects
     }
 
     /// Returns the words in the elements of an array, which say what they are, such as the codes of errors.
@@ -258,6 +270,8 @@ mod tests {
             (json!({"ignored": 1}), json!({"ignored": "a"})),
             (json!({"a": [1, 2]}), json!({"a": [3]})),
             (json!({"message": "Lobby is full"}), json!({"message": "Lobby is full"})),
+            (json!({"errors": [{"message": "Ann"}]}), json!({"errors": [{"message": "Bob"}]})),
+            (json!({"event_description": "Ann"}), json!({"event_description": "Bob"})),
             (json!({"device_custom_metadata": {"owner": 1}}), json!({"device_custom_metadata": {}})),
         ] {
             assert_eq!(differences(&one, &other), [], "{one} {other}");
@@ -280,6 +294,8 @@ mod tests {
             (json!({"message": "a"}), json!({"message": "b"}), Aspect::Message, "/message"),
             (json!({"a": []}), json!({"a": [1]}), Aspect::Count, "/a/*"),
             (json!({"a": [{"b": 1}]}), json!({"a": [{"b": 1}, {"b": null}]}), Aspect::Null, "/a/*/b"),
+            (json!({"a": [{"b": 1}, {}]}), json!({"a": [{"b": 1}, {"b": 2}]}), Aspect::Key, "/a/*/b"),
+            (json!({"a": [{"b": 1}]}), json!({"a": [{}, {"b": 2}]}), Aspect::Key, "/a/*/b"),
         ] {
             let found = differences(&seam, &latchkey);
             assert_eq!(found.len(), 1, "{seam} {latchkey}: {found:?}");
@@ -289,11 +305,11 @@ mod tests {
 
     #[test]
     fn differences_show_words_and_masked_messages_and_no_other_values() {
-        let seam = json!({"status": "set", "name": "Ann", "errors": [{"error_code": "no_space_on_device", "note": "Ann"}],
+        let seam = json!({"status": "set", "name": "Ann", "errors": [{"error_code": "duplicate_code_on_device", "note": "Ann"}],
             "message": "Lobby has no access_code 01a22ade-1f6a-7aeb-805e-da3522252d29"});
         let latchkey = json!({"status": "unset", "name": null, "errors": [], "message": "No"});
         let found = differences(&seam, &latchkey);
         let shown: Vec<&str> = found.iter().map(|found| found.2.as_str()).collect();
-        assert_eq!(shown, ["elements: no_space_on_device", "<name> has no access_code <id>", "text", "set"]);
+        assert_eq!(shown, ["elements: duplicate_code_on_device", "<name> has no access_code <id>", "text", "set"]);
     }
 }

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Checks `latchkey probe` against servers whose deviations are known:
 
-    BASE_URL=http://127.0.0.1:7326 LATCHKEY_BIN=target/debug/latchkey tests/probe/check.py
+    BASE_URL=http://127.0.0.1:7326 LATCHKEY_BIN=target/debug/latchkey tests/probe/check.py [TRIAL]
 
 1. A second Latchkey: no difference.
 2. A Latchkey behind a proxy with planted deviations: exactly these.
 3. The npm package @seamapi/fake-seam-connect: the differences in fake.txt. `--update` writes that file.
-4. Workspaces and addresses that are refused, and an interruption: everything that was created is deleted.
+4. Workspaces and addresses that are refused.
+5. An interruption, a server that hangs, and one that loses a response, fails to delete and ignores a filter: everything that
+   was created is deleted, and nothing else.
 """
 
 import json
@@ -18,8 +20,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
-from proxy import DEVIATIONS, Proxy, put
+from proxy import DEVIATIONS, MASKED_MESSAGE, PRIVATE_MESSAGE, Hanging, Once, OtherCodes, Proxy, no_response, put
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -35,7 +38,7 @@ FAKE_WAIT_SECONDS = 1
 FAKE_KEY = "seam_apikey1_token"
 
 # What must not be in any report: names, and the beginnings of keys and addresses.
-PRIVATE = ["Secret Door", "seam_test", "127.0.0.1", "latchkey probe"]
+PRIVATE = ["Secret Door", "seam_test", "127.0.0.1", "latchkey probe", "482615", "555-0132", "jane", "Ann", "01a22ade"]
 
 
 def fail(message):
@@ -55,17 +58,18 @@ def workspace():
     return created["api_key"], [device["device_id"] for device in created["devices"]]
 
 
-def script(change):
-    """Writes the script of the program to a file, for one lock, after a change of its steps. Returns the path of the file."""
+def script(change=lambda step: None, titles=None):
+    """Writes the script of the program, or these parts, to a file, for one lock, after a change of its steps. Returns its path."""
     parts = []
     for file in sorted((ROOT / "src" / "probe" / "script").glob("*.json")):
-        parts += json.loads(file.read_text())["parts"]
+        parts += [part for part in json.loads(file.read_text())["parts"] if titles is None or part["part"] in titles]
     for part in parts:
         part["each_lock"] = False
         for step in part["steps"]:
             change(step)
-    path = TARGET / "script.json"
-    path.write_text(json.dumps({"parts": parts}))
+    file, path = tempfile.mkstemp(".json", dir=TARGET)
+    with open(file, "w") as written:
+        json.dump({"parts": parts}, written)
     return path
 
 
@@ -77,7 +81,7 @@ def environment(key):
     return {**os.environ, "SEAM_API_KEY": key}
 
 
-def probe(url, key, exit_code, *options):
+def probe(url, key, exit_code, *options, at_least=300):
     """Runs a probe, and returns its report."""
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / "report.json"
@@ -86,12 +90,12 @@ def probe(url, key, exit_code, *options):
         if ran.returncode != exit_code:
             fail(f"exit code {ran.returncode}, not {exit_code}\n{ran.stdout}\n{ran.stderr}")
         found = json.loads(report.read_text())
-        if found["compared"] < 300:
+        if found["compared"] < at_least:
             fail(f"only {found['compared']} steps were compared\n{ran.stdout}")
         for private in [*PRIVATE, key]:
             if private in ran.stdout or private in report.read_text():
                 fail(f"the report contains {private}\n{ran.stdout}")
-        if "could not be deleted" in ran.stderr:
+        if "could not be" in ran.stderr:
             fail(f"something is left\n{ran.stderr}")
         print(f"{found['compared']} steps in {time.monotonic() - begun:.0f} s")
         return found, ran.stdout
@@ -126,11 +130,14 @@ def against_latchkey():
 def against_planted_deviations():
     key, locks = workspace()
     proxy = Proxy(BASE_URL, [change for change, _ in DEVIATIONS])
-    found, text = probe(proxy.url, key, 1, "--script", script(lambda step: None))
+    found, text = probe(proxy.url, key, 1, "--script", script())
     expected = {expected for _, expected in DEVIATIONS}
     differences = {kind(difference) for difference in found["differences"]}
     if differences != expected or len(found["differences"]) != len(DEVIATIONS):
         fail(f"not found: {expected - differences}\nunexpected: {differences - expected}\n{text}")
+    masked = [difference["seam"] for difference in found["differences"] if difference.get("route") == "/connected_accounts/delete"]
+    if masked != [MASKED_MESSAGE]:
+        fail(f"{PRIVATE_MESSAGE}\nis shown as {masked}")
     if found["delayed"] != 1:
         fail(f"{found['delayed']} waits because of limits, not 1")
     check_nothing_left(key, locks)
@@ -216,7 +223,7 @@ def interrupted():
             time.sleep(0.5)
             begun.send_signal(signal.SIGINT)
             errors = begun.stderr.read()
-            if begun.wait(timeout=LIMIT) != 2 or "interrupted" not in errors or report.exists():
+            if begun.wait(timeout=LIMIT) != 2 or "nothing of the probe is left" not in errors or report.exists():
                 fail(f"interrupted: exit code {begun.returncode}\n{errors}")
         finally:
             begun.kill()
@@ -224,18 +231,85 @@ def interrupted():
     check_nothing_left(key, locks)
 
 
+def interrupted_twice():
+    key, _ = workspace()
+
+    def slow(exchange):
+        if exchange.path.endswith("/delete"):
+            time.sleep(3)
+
+    proxy = Proxy(BASE_URL, [slow])
+    arguments = command(proxy.url, TARGET / "twice.json", "--script", script(titles=["Space"]))
+    begun = subprocess.Popen(arguments, env=environment(key), stderr=subprocess.PIPE, text=True)
+    try:
+        for line in begun.stderr:
+            if "probing: Space" in line:
+                time.sleep(1)
+                begun.send_signal(signal.SIGHUP)
+            if "deleting what the probe has created" in line:
+                begun.send_signal(signal.SIGINT)
+                break
+        errors = begun.stderr.read()
+        if begun.wait(timeout=10) == 0 or "could not be deleted; the request would be: /spaces/delete" not in errors:
+            fail(f"interrupted twice: exit code {begun.returncode}\n{errors}")
+    finally:
+        begun.kill()
+
+
+def lost_and_failed():
+    key, locks = workspace()
+    own = post("/access_codes/create", {"device_id": locks[0], "name": "Cleaner"}, key)["access_code"]
+    lost = [Once(f"/{name}/create", no_response) for name in ("spaces", "webhooks", "connect_webviews", "client_sessions")]
+    proxy = Proxy(BASE_URL, [OtherCodes(own), *lost], refused={"/client_sessions/delete"})
+    parts = script(titles=["Access grant", "Space", "Webhook", "Connect webview", "Client session"])
+    found, _ = probe(proxy.url, key, 1, "--script", parts, at_least=30)
+    if proxy.refused or not all(change.happened for change in lost):
+        fail("not all planted faults have happened")
+    if not any("access_code_id" in step["reason"] for step in found["not_compared"]):
+        fail("a code that is not the probe's was used")
+    # It has not been changed, and is on the lock.
+    found = post("/access_codes/get", {"access_code_id": own["access_code_id"]}, key)["access_code"]
+    if (found["name"], found["code"]) != (own["name"], own["code"]) or found["status"] not in ("setting", "set"):
+        fail(f"a code of the user was changed: {own}\n{found}")
+    post("/access_codes/delete", {"access_code_id": own["access_code_id"]}, key)
+    time.sleep(1)
+    check_nothing_left(key, locks)
+
+
+def hanging():
+    key, locks = workspace()
+    proxy = Proxy(BASE_URL, [Hanging("/spaces/update")])
+    arguments = command(proxy.url, TARGET / "hanging.json", "--script", script(titles=["Space"]))
+    ran = subprocess.run(arguments, env=environment(key), capture_output=True, text=True, timeout=LIMIT)
+    if ran.returncode != 2 or "has not responded" not in ran.stderr or "nothing of the probe is left" not in ran.stderr:
+        fail(f"hanging: exit code {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
+    check_nothing_left(key, locks)
+
+
 def main():
     TARGET.mkdir(parents=True, exist_ok=True)
-    trials = {
-        "a second Latchkey": against_latchkey,
-        "planted deviations": against_planted_deviations,
-        "fake-seam-connect": lambda: against_fake("--update" in sys.argv),
-        "refusals": refusals,
-        "interruption": interrupted,
-    }
-    for name, trial in trials.items():
-        print(f"== {name}", flush=True)
-        trial()
+    # Those of a group run at the same time: they mostly wait.
+    groups = [
+        {"a second Latchkey": against_latchkey},
+        {"planted deviations": against_planted_deviations},
+        {"fake-seam-connect": lambda: against_fake("--update" in sys.argv), "refusals": refusals},
+        {
+            "interruption": interrupted,
+            "two interruptions": interrupted_twice,
+            "lost responses and failed deletions": lost_and_failed,
+            "a server that hangs": hanging,
+        },
+    ]
+    chosen = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    for group in groups:
+        trials = {name: trial for name, trial in group.items() if not chosen or name in chosen}
+        if trials:
+            print("==", ", ".join(trials), flush=True)
+            with ThreadPoolExecutor() as threads:
+                for running in [threads.submit(trial) for trial in trials.values()]:
+                    running.result()
+    for path in TARGET.glob("tmp*.json"):
+        path.unlink()
 
 
 main()

@@ -16,6 +16,8 @@ class Exchange:
     def __init__(self, path, sent, status, headers, body):
         self.path, self.sent, self.status, self.headers, self.body = path, sent, status, headers, body
         self.raw = None
+        # True if the client gets no response.
+        self.is_lost = False
 
 
 def at(pointer, value):
@@ -135,6 +137,44 @@ class SlowDeletion:
             exchange.status, exchange.body = 200, self.found[access_code_id]
 
 
+class OtherCodes:
+    """The list of the codes of an access grant ignores its filter: it begins with a code that somebody else has made."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def __call__(self, exchange):
+        if exchange.path == "/access_codes/list" and exchange.sent.get("access_grant_id") not in (None, UNKNOWN_ID):
+            exchange.body["access_codes"].insert(0, self.code)
+
+
+class Once:
+    """Something that happens to the first successful request of a path."""
+
+    def __init__(self, path, change):
+        self.path, self.change, self.happened = path, change, False
+
+    def __call__(self, exchange):
+        if exchange.path == self.path and exchange.status == 200 and not self.happened:
+            self.happened = True
+            self.change(exchange)
+
+
+def no_response(exchange):
+    exchange.is_lost = True
+
+
+class Hanging:
+    """From one path on, nothing has a response but what deletes or lists."""
+
+    def __init__(self, path):
+        self.path, self.began = path, False
+
+    def __call__(self, exchange):
+        self.began = self.began or exchange.path == self.path
+        exchange.is_lost = self.began and not exchange.path.endswith(("/delete", "/list"))
+
+
 def html(exchange):
     exchange.raw = b"<!DOCTYPE html><title>404</title>"
     exchange.headers = {**exchange.headers, "content-type": "text/html"}
@@ -143,6 +183,16 @@ def html(exchange):
 def is_unknown(exchange):
     return exchange.status == 404 and UNKNOWN_ID in exchange.sent.values()
 
+
+# A message with everything that a report must not show, and what it must show instead.
+PRIVATE_MESSAGE = (
+    "No account of Secret Door 1 with key seam_test2bMS_94SrGUXuNR2JmJkjtvBQDg5c, id 01a22ade-1f6a-7aeb-805e-da3522252d29, "
+    'PIN 482615, +1 (415) 555-0132, jane@example.com: "connected_account_id" of "Ann"'
+)
+MASKED_MESSAGE = (
+    "No account of <name> with key <secret>, id <id>, "
+    'PIN <digits>, <phone>, <email>: "connected_account_id" of "<text>"'
+)
 
 # Each deviation, and the difference that must be found: its aspect, its route if it has one, and its place.
 DEVIATIONS = [
@@ -194,6 +244,10 @@ DEVIATIONS = [
         ("value", None, "/pagination/has_next_page"),
     ),
     (when("/action_attempts/get", is_unknown, html), ("type", "/action_attempts/get", "")),
+    (
+        when("/connected_accounts/delete", is_unknown, set_error(message=PRIVATE_MESSAGE)),
+        ("message", "/connected_accounts/delete", "/error/message"),
+    ),
 ]
 
 
@@ -202,10 +256,12 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream, deviations):
+    def __init__(self, upstream, deviations, refused=()):
         super().__init__(("127.0.0.1", 0), Handler)
         self.upstream, self.deviations = upstream, deviations
         self.changing = threading.Lock()
+        # Paths whose next request is answered with 500, and is not forwarded.
+        self.refused = set(refused)
         # One request is answered with 429, as if there had been too many.
         self.is_limited = True
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -227,6 +283,11 @@ class Handler(BaseHTTPRequestHandler):
             sent = json.loads(text)
         except ValueError:
             sent = {}
+        with self.server.changing:
+            if self.path in self.server.refused and UNKNOWN_ID not in text.decode():
+                self.server.refused.remove(self.path)
+                self.answer(Exchange(self.path, sent, 500, {}, {}), b"{}")
+                return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
         request = urllib.request.Request(self.server.upstream + self.path, text or None, headers, method=self.command)
         try:
@@ -245,6 +306,9 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.is_limited and exchange.path == "/webhooks/get":
                 self.server.is_limited = False
                 exchange.status, exchange.headers["retry-after"] = 429, "1"
+        if exchange.is_lost:
+            self.close_connection = True
+            return
         self.answer(exchange, raw)
 
     def answer(self, exchange, raw):
