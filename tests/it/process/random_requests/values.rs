@@ -233,7 +233,9 @@ impl<'a> ValueGenerator<'a> {
             return format!("{:08x}-{:04x}-4000-8000-{:012x}", bits.0 >> 32, bits.0 & 0xffff, bits.1);
         }
         match name {
-            "by" | "delay" | "per" | "timeout" | "ttl" => return (*self.random.pick(&DURATIONS)).to_owned(),
+            "by" | "delay" | "late_issuance_grace" | "late_issuance_lead" | "per" | "timeout" | "ttl" => {
+                return (*self.random.pick(&DURATIONS)).to_owned();
+            }
             "after" if schema["format"] != "date-time" && self.random.per_mille(500) => {
                 return (*self.random.pick(&DURATIONS)).to_owned();
             }
