@@ -140,11 +140,12 @@ impl<'a> Lane<'a> {
 
     /// Picks the next operation: often one that creates codes, seldom one that removes existing data.
     fn operation(&mut self) -> &'a Operation<'a> {
-        const CREATING: [&str; 4] = [
+        const CREATING: [&str; 5] = [
             "/access_codes/create",
             "/access_codes/create_multiple",
             "/access_codes/simulate/create_unmanaged_access_code",
             "/_emulator/locks/add_code",
+            "/access_grants/create",
         ];
         const REMOVING: [&str; 5] = [
             "/_emulator/workspaces/delete",

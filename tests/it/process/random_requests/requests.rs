@@ -51,6 +51,7 @@ pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &C
     }
     if wrong == 0 {
         choose(&mut generator, operation.path, &parameters, &mut fields);
+        complete_grant(&mut generator, operation.path, &mut fields);
     }
     limit_fault(operation.path, &mut fields);
     let mut request = Request {
@@ -111,6 +112,23 @@ fn choose<'a>(
             fields.shift_remove(*name);
         }
     }
+}
+
+/// Gives a request for an access grant a guest, a lock and a code. Most random combinations of its parameters are
+/// rejected, and without access grants all requests about them get a 404.
+fn complete_grant(generator: &mut ValueGenerator<'_>, path: &str, fields: &mut Map<String, Value>) {
+    if path != "/access_grants/create" {
+        return;
+    }
+    for name in
+        ["user_identity_id", "acs_entrance_ids", "location", "location_ids", "space_keys", "starts_at", "ends_at"]
+    {
+        fields.shift_remove(name);
+    }
+    fields.insert("user_identity".to_owned(), json!({ "full_name": "Guest" }));
+    fields.insert("requested_access_methods".to_owned(), json!([{ "mode": "code" }]));
+    let lock = generator.known.random_value(generator.random, "device_id");
+    fields.insert("device_ids".to_owned(), json!(lock.into_iter().collect::<Vec<_>>()));
 }
 
 /// True for operations whose body must not be damaged: an arbitrary HTTP fault would break the other requests.

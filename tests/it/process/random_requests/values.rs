@@ -78,7 +78,11 @@ impl Known {
                     self.walk(random, name, value);
                 }
             }
-            Value::Array(items) => items.iter().take(10).for_each(|item| self.walk(random, name, item)),
+            Value::Array(items) => {
+                // `access_method_ids` has values for `access_method_id`.
+                let name = name.strip_suffix('s').filter(|name| name.ends_with("_id")).unwrap_or(name);
+                items.iter().take(10).for_each(|item| self.walk(random, name, item));
+            }
             // Lock manufacturers use such field names for ids of their own, which are no UUIDs.
             Value::String(text) if name.ends_with("_id") && uuid::Uuid::parse_str(text).is_err() => {}
             Value::String(text) if name.ends_with("_id") || NAMES.contains(&name) => {
@@ -94,7 +98,7 @@ impl Known {
         }
     }
 
-    fn random_value(&self, random: &mut Random, name: &str) -> Option<String> {
+    pub(super) fn random_value(&self, random: &mut Random, name: &str) -> Option<String> {
         self.by_name.get(name).filter(|known| !known.is_empty()).map(|known| random.pick(known).clone())
     }
 }
