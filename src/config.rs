@@ -95,6 +95,9 @@ pub struct Reset {
     pub api_key: Option<String>,
 }
 
+/// Address of the real service.
+pub(crate) const SEAM_URL: &str = "https://connect.getseam.com";
+
 /// Options of `probe`.
 #[derive(Clone, Debug, Args)]
 pub struct Probe {
@@ -103,7 +106,7 @@ pub struct Probe {
     pub api_key: String,
 
     /// Address of the real service.
-    #[arg(long, value_name = "URL", default_value = "https://connect.getseam.com")]
+    #[arg(long, value_name = "URL", default_value = SEAM_URL)]
     pub against: String,
 
     /// Id of a lock to use. Can be given several times. Default: up to three locks of different brands.

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 const PART_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Time limit of looking for what is left, and deleting it, after the last part.
-const SWEEP_TIMEOUT: Duration = Duration::from_mins(2);
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Time between two searches, and the number of searches in a row that may fail.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+const LEFTOVERS_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_FAILED: usize = 3;
 
 /// Maximum number of pages of a list.
@@ -70,8 +70,8 @@ impl Side {
 
     /// Deletes what this run has created and is still there, because its creation got no response, or because its
     /// deletion has failed. Looks for it until nothing is found.
-    pub(super) async fn sweep(&self) {
-        let deadline = Instant::now() + SWEEP_TIMEOUT;
+    pub(super) async fn delete_leftovers(&self) {
+        let deadline = Instant::now() + LEFTOVERS_TIMEOUT;
         let mut failed = 0;
         let (mut found, mut unread) = (Vec::new(), Vec::new());
         while failed < MAX_FAILED && Instant::now() < deadline {
@@ -85,7 +85,7 @@ impl Side {
             }
             failed = if is_any_deleted && unread.is_empty() { 0 } else { failed + 1 };
             // The codes of a deleted access grant disappear after it.
-            tokio::time::sleep(SWEEP_INTERVAL).await;
+            tokio::time::sleep(LEFTOVERS_INTERVAL).await;
         }
         let earlier = std::mem::take(&mut self.pending.lock().left);
         for cleanup in earlier {

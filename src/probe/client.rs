@@ -69,7 +69,7 @@ pub(super) enum RequestError {
     /// The probe was interrupted before the request was sent.
     #[error("interrupted")]
     Interrupted,
-    /// The reason of the connection.
+    /// The request or its connection failed, for this reason.
     #[error("{0}")]
     Failed(String),
 }

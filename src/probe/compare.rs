@@ -3,7 +3,7 @@
 use super::client::Response;
 use super::script::{Step, values_at};
 use super::shapes::{Aspect, Found, Shape};
-use super::vocabulary::{TEXT, Vocabulary, collect_private};
+use super::vocabulary::{BuiltInError, TEXT, Vocabulary, collect_private};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -85,7 +85,14 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Collects the private texts in all responses of both sides, and in other bodies. `name` is that of the run.
-    pub(super) fn of<'o>(outcomes: impl Iterator<Item = &'o Outcome>, name: &str, others: &[Value]) -> Self {
+    ///
+    /// # Errors
+    /// A [`BuiltInError`].
+    pub(super) fn of<'o>(
+        outcomes: impl Iterator<Item = &'o Outcome>,
+        name: &str,
+        others: &[Value],
+    ) -> Result<Self, BuiltInError> {
         let mut private = BTreeSet::from([name.to_owned()]);
         for body in others {
             collect_private(body, "", &mut private);
@@ -97,7 +104,7 @@ impl Comparison {
         }
         let mut private: Vec<String> = private.into_iter().collect();
         private.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        Self { words: Vocabulary::included(), private }
+        Ok(Self { words: Vocabulary::included()?, private })
     }
 
     /// Returns the differences between the two outcomes of a step.
@@ -348,7 +355,7 @@ mod tests {
     }
 
     fn aspects(more: &Value, seam: &Outcome, latchkey: &Outcome) -> Vec<(Aspect, String)> {
-        let comparison = Comparison::of([seam, latchkey].into_iter(), "x y z", &[]);
+        let comparison = Comparison::of([seam, latchkey].into_iter(), "x y z", &[]).unwrap();
         let found = comparison.compare(&step(more), seam, latchkey);
         found.into_iter().map(|found| (found.aspect, found.place)).collect()
     }
@@ -436,7 +443,8 @@ mod tests {
     fn error_types_and_headers_are_shown_only_if_their_words_are_known() {
         let seam = answered(400, &json!({"error": {"type": "invalid_input"}}));
         let latchkey = answered(400, &json!({"error": {"type": "jane_doe"}}));
-        let found = Comparison::of(std::iter::empty(), "x y z", &[]).compare(&step(&json!({})), &seam, &latchkey);
+        let found =
+            Comparison::of(std::iter::empty(), "x y z", &[]).unwrap().compare(&step(&json!({})), &seam, &latchkey);
         assert_eq!((found[0].seam.as_str(), found[0].latchkey.as_str()), ("invalid_input", "text"));
         for (value, shown) in [
             ("application/json; charset=utf-8", "application/json; charset=utf-8"),

@@ -27,7 +27,8 @@ use self::report::About;
 use self::runner::plan;
 use self::script::{Request, Script, Variables, values_at};
 use self::side::{Marks, Pending, Side};
-use crate::config::Probe;
+use self::vocabulary::BuiltInError;
+use crate::config::{Probe, SEAM_URL};
 use crate::ids::random_id;
 use crate::stop::Stop;
 use parking_lot::Mutex;
@@ -36,9 +37,6 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
-
-/// Address of the real service.
-pub(crate) const SEAM: &str = "https://connect.getseam.com";
 
 /// An id that no object has.
 const UNKNOWN_ID: &str = "99999999-9999-4999-8999-999999999999";
@@ -84,6 +82,9 @@ pub enum ProbeError {
     /// A server hangs.
     #[error("{0} has not responded to the last requests; {1}")]
     Silent(&'static str, Left),
+    /// The program was built with invalid data.
+    #[error(transparent)]
+    BuiltIn(#[from] BuiltInError),
     /// The client cannot be created.
     #[error("cannot create the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -139,7 +140,7 @@ impl Target {
         let long = format!("latchkey probe {}", &run[..4]);
         let name = if locks.iter().all(|lock| lock.accepts_name(&long)) { long } else { format!("lkp {}", &run[..4]) };
         let side = side(client, locks, &Marks::new(&name), &workspace);
-        Ok(Self { script, side, is_seam: url == SEAM, private })
+        Ok(Self { script, side, is_seam: url == SEAM_URL, private })
     }
 
     /// Runs the script on both sides at the same time, and compares the results. Latchkey gets a workspace with the same
@@ -165,7 +166,7 @@ impl Target {
         let end = stop.child_token();
         let (seam_run, latchkey_run) =
             tokio::join!(self.side.run(&self.script, &progress, &end), latchkey.run(&self.script, &hidden, &end));
-        self.side.sweep().await;
+        self.side.delete_leftovers().await;
         progress.finish();
         if stop.is_cancelled() {
             return Err(ProbeError::Interrupted(self.left()));
@@ -176,13 +177,13 @@ impl Target {
             }
         }
         let outcomes = seam_run.done.iter().chain(&latchkey_run.done).map(|done| &done.outcome);
-        let comparison = Comparison::of(outcomes, self.side.marks.name(), &self.private);
+        let comparison = Comparison::of(outcomes, self.side.marks.name(), &self.private)?;
         let about = About {
             is_seam: self.is_seam,
             device_types: self.side.locks.iter().map(|lock| lock.device_type.clone()).collect(),
             delayed: self.side.client.delayed(),
         };
-        Ok(Report::new(about, &self.script, &comparison, (&seam_run.done, &latchkey_run.done)))
+        Ok(Report::new(about, &self.script, &comparison, (&seam_run.done, &latchkey_run.done))?)
     }
 
     fn left(&self) -> Left {

@@ -4,6 +4,7 @@ use super::compare::{Comparison, Outcome};
 use super::runner::{Done, plan};
 use super::script::Script;
 use super::shapes::{Aspect, Found};
+use super::vocabulary::BuiltInError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -127,13 +128,16 @@ pub(super) struct About {
 
 impl Report {
     /// Compares the outcomes of all steps.
+    ///
+    /// # Errors
+    /// A [`BuiltInError`].
     pub(super) fn new(
         about: About,
         script: &Script,
         comparison: &Comparison,
         (seam, latchkey): (&[Done], &[Done]),
-    ) -> Self {
-        let known: Vec<Known> = serde_json::from_str(KNOWN).unwrap_or_default();
+    ) -> Result<Self, BuiltInError> {
+        let known: Vec<Known> = serde_json::from_str(KNOWN)?;
         let mut report = Self {
             latchkey: env!("CARGO_PKG_VERSION"),
             is_seam: about.is_seam,
@@ -173,7 +177,7 @@ impl Report {
                 report.add(found, known.map(|known| known.reason.clone()), &step.request.path, &name);
             }
         }
-        report
+        Ok(report)
     }
 
     /// Adds a difference, or its step to the same difference in an earlier step.
@@ -329,8 +333,8 @@ mod tests {
     fn same_differences_are_one_with_all_steps_and_known_ones_apart() {
         let about = About { is_seam: true, device_types: vec!["august_lock".to_owned()], delayed: 0 };
         let script = Script { parts: Vec::new() };
-        let comparison = Comparison::of(std::iter::empty(), "x y z", &[]);
-        let mut report = Report::new(about, &script, &comparison, (&[], &[]));
+        let comparison = Comparison::of(std::iter::empty(), "x y z", &[]).unwrap();
+        let mut report = Report::new(about, &script, &comparison, (&[], &[])).unwrap();
         let found = || Found::new(Aspect::Key, "/access_code/a|b", "text", "no such key");
         report.add(found(), None, "/access_codes/get", "one");
         report.add(found(), None, "/access_codes/update", "two");

@@ -5,7 +5,6 @@ use crate::contract::OPENAPI;
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Keys whose values are words, besides those that are enumerated in the contract.
@@ -49,10 +48,16 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"\b[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_]+)?", "<time zone>"),
 ];
 
-static COMPILED: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
-    // A test uses each pattern, so that none is dropped here.
-    PATTERNS.iter().filter_map(|(pattern, mask)| Some((Regex::new(pattern).ok()?, *mask))).collect()
-});
+/// Reason why data in the program cannot be used: it was built with invalid data.
+#[derive(Debug, thiserror::Error)]
+pub enum BuiltInError {
+    /// A document is invalid.
+    #[error("a document in the program is invalid: {0}")]
+    Document(#[from] serde_json::Error),
+    /// A pattern is invalid.
+    #[error("a pattern in the program is invalid: {0}")]
+    Pattern(#[from] regex::Error),
+}
 
 /// The words of Seam's vocabulary.
 #[derive(Debug)]
@@ -62,21 +67,28 @@ pub(super) struct Vocabulary {
     words: BTreeSet<String>,
     /// Names of parameters, fields and paths.
     names: BTreeSet<String>,
+    /// The patterns of what is private in messages.
+    patterns: Vec<(Regex, &'static str)>,
 }
 
 impl Vocabulary {
     /// Returns the vocabulary of the contract in the program.
-    pub(super) fn included() -> Self {
+    ///
+    /// # Errors
+    /// A [`BuiltInError`].
+    pub(super) fn included() -> Result<Self, BuiltInError> {
         let keys = OTHER_WORDS.iter().map(|&key| key.to_owned()).collect();
-        let words = serde_json::from_str(WORDS).unwrap_or_default();
-        let mut vocabulary = Self { keys, words, names: BTreeSet::new() };
-        let contract: Value = serde_json::from_str(OPENAPI).unwrap_or_default();
+        let words = serde_json::from_str(WORDS)?;
+        let patterns = PATTERNS.iter().map(|(pattern, mask)| Ok((Regex::new(pattern)?, *mask)));
+        let patterns = patterns.collect::<Result<_, regex::Error>>()?;
+        let mut vocabulary = Self { keys, words, names: BTreeSet::new(), patterns };
+        let contract: Value = serde_json::from_str(OPENAPI)?;
         vocabulary.add(&contract, "");
         // These are free text in other objects.
         for key in ["name", "owner", "reason"] {
             vocabulary.keys.remove(key);
         }
-        vocabulary
+        Ok(vocabulary)
     }
 
     /// Adds the keys of enumerations of strings, their words, and the names of fields.
@@ -114,7 +126,7 @@ impl Vocabulary {
         for name in private {
             text = text.replace(name.as_str(), "<name>");
         }
-        for (pattern, mask) in &*COMPILED {
+        for (pattern, mask) in &self.patterns {
             text = pattern.replace_all(&text, *mask).into_owned();
         }
         mask_named(&self.mask_quoted(&text))
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn words_are_shown_only_at_keys_of_the_vocabulary() {
-        let words = Vocabulary::included();
+        let words = Vocabulary::included().unwrap();
         for (key, text, is_shown) in [
             ("status", "set", true),
             ("event_type", "access_code.brand_new", false),
@@ -305,7 +317,7 @@ mod tests {
         collect_private(&body, "", &mut private);
         let private: Vec<String> = private.into_iter().collect();
         assert_eq!(private, ["Ann", "Attic", "Lobby"]);
-        let words = Vocabulary::included();
+        let words = Vocabulary::included().unwrap();
         for (message, masked) in [
             ("Device Lobby is offline.", "Device <name> is offline."),
             ("Ann is in the Attic", "<name> is in the <name>"),
@@ -329,6 +341,5 @@ mod tests {
         ] {
             assert_eq!(words.mask(message, &private), masked);
         }
-        assert_eq!(COMPILED.len(), PATTERNS.len());
     }
 }

@@ -70,17 +70,17 @@ struct LikeFake {
     chosen: Mutex<Chosen>,
 }
 
-/// Returns both groups of routes with this layer around them. The first one gets the paths under `/_fake` too. `api` is
-/// Seam's API.
-pub(super) fn wrap(app: &App, api: Router<App>, first: Router<App>, second: Router<App>) -> [Router<App>; 2] {
+/// Returns the routes for web pages of any site, and the others, with this layer around both. The former get the paths
+/// under `/_fake` too. `api` is Seam's API.
+pub(super) fn wrap(app: &App, api: Router<App>, with_cors: Router<App>, others: Router<App>) -> [Router<App>; 2] {
     let fake = Arc::new(LikeFake {
         app: app.clone(),
         api: api.with_state(app.clone()),
         uuid_parameters: UuidParameters::of_contract(),
         chosen: Mutex::default(),
     });
-    let first = first.merge(routes::router(&fake));
-    [first, second].map(|routes| routes.layer(from_fn_with_state(Arc::clone(&fake), translate)))
+    let with_cors = with_cors.merge(routes::router(&fake));
+    [with_cors, others].map(|routes| routes.layer(from_fn_with_state(Arc::clone(&fake), translate)))
 }
 
 /// Numbers the requests: the id of the first one is `request1`, as with the fake.

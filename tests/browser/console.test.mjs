@@ -316,6 +316,11 @@ test("confirmation of a deletion stays while the page is refreshed", async () =>
   await control("clock/advance", { workspace_id: workspace.id, by: "PT1S" })
   await withPage(DESKTOP, async (page) => {
     await open(page, workspace, `codes/${access_code_id}`)
+    // The question is withdrawn after some seconds. The refreshes may take longer on a busy machine.
+    await page.evaluate(() => {
+      const { setTimeout } = window
+      window.setTimeout = (action, delay) => setTimeout(action, delay === 5000 ? 60_000 : delay)
+    })
     await page.getByRole("button", { name: "Delete the access code" }).click()
     const question = page.getByRole("button", { name: "Really delete?" })
     await question.focus()

@@ -198,7 +198,7 @@ impl LockedGrant {
     /// locks on which new codes wait for a place. With `is_new`, for a new reason, there is an event.
     pub(crate) fn report_creation(
         &mut self,
-        full: &[Uuid],
+        full: &BTreeSet<Uuid>,
         is_new: bool,
         times: (Timestamp, Timestamp),
         events: &mut Vec<NewEvent>,

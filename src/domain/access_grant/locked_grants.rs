@@ -28,6 +28,8 @@ pub(crate) struct LockedGrant {
     codes: BTreeMap<Uuid, MethodCode>,
     /// Numbers of codes of each method, by their state.
     counts: HashMap<Uuid, Counts>,
+    /// Number of codes, of any method, that wait for a place on a full lock.
+    without_place: usize,
     /// True if the grant and all its methods are gone: the row is deleted.
     pub is_gone: bool,
     /// Methods that are gone: their rows are deleted.
@@ -200,6 +202,7 @@ impl LockedGrant {
             methods: Vec::new(),
             codes: BTreeMap::new(),
             counts: HashMap::new(),
+            without_place: 0,
             is_gone: false,
             gone_methods: Vec::new(),
             stored: None,
@@ -225,7 +228,7 @@ impl LockedGrant {
 
     /// Returns true if a code waits for a place on a full lock.
     pub(super) fn has_full_locks(&self) -> bool {
-        self.counts.values().any(|counts| counts.without_place > 0)
+        self.without_place > 0
     }
 
     pub(super) fn counts(&self, access_method_id: Uuid) -> Counts {
@@ -244,7 +247,10 @@ impl LockedGrant {
         };
         for (code, is_added) in [(before, false), (code, true)] {
             if let Some(code) = code {
-                self.counts.entry(code.access_method_id).or_default().change(code, is_added);
+                let counts = self.counts.entry(code.access_method_id).or_default();
+                let before = counts.without_place;
+                counts.change(code, is_added);
+                self.without_place = self.without_place + counts.without_place - before;
             }
         }
     }

@@ -58,7 +58,7 @@ pub(super) struct Provisioning<'a> {
     /// True if a lock or a method could not be provided for, for a new reason.
     pub has_failed: bool,
     /// Locks that are full: their codes wait for a place.
-    full: Vec<Uuid>,
+    full: BTreeSet<Uuid>,
 }
 
 /// Codes to create for one grant.
@@ -76,7 +76,7 @@ pub(super) fn provision_all(batch: &mut CreateBatch, wanted: Vec<Wanted>) -> Res
     for Wanted { access_grant_id, codes, requests } in wanted {
         let Some(grant) = grants.find_mut(access_grant_id) else { continue };
         let mut provisioning =
-            Provisioning { batch: &mut *batch, grant, codes: &codes, has_failed: false, full: Vec::new() };
+            Provisioning { batch: &mut *batch, grant, codes: &codes, has_failed: false, full: BTreeSet::new() };
         for (request, device_ids) in &requests {
             provisioning.provision(*request, device_ids)?;
         }
@@ -106,7 +106,7 @@ impl Provisioning<'_> {
                 Some(Unfit::Warning(kind)) => self.warn(*device_id, kind),
                 // The code waits for a place, as a code does whose lock got full before it was set.
                 Some(Unfit::Full) => {
-                    self.full.push(*device_id);
+                    self.full.insert(*device_id);
                     self.has_failed = true;
                     online.push(*device_id);
                 }

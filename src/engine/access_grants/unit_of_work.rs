@@ -12,6 +12,7 @@ use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::access_grants::{self, Filter, Listed};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Number of locks above which choosing the PINs runs through [`compute::run`].
@@ -106,7 +107,7 @@ impl GrantUnitOfWork {
                     let mode = |(request, _): &(usize, _)| entries.get(*request).map(|entry| entry.mode);
                     // Codes are created as soon as there are locks; cards and keys never.
                     if requests.iter().filter_map(mode).any(|mode| mode != Mode::Code) {
-                        locked.report_creation(&[], true, times, &mut work.codes.recorder.events);
+                        locked.report_creation(&BTreeSet::new(), true, times, &mut work.codes.recorder.events);
                     }
                 }
                 Ok(*work)

@@ -57,6 +57,7 @@ impl Parameters {
             !is_taken
         });
         for value in names.iter().filter_map(|name| self.members.as_mut()?.remove(*name)) {
+            self.has_new_members = true;
             let items = if let Value::Array(items) = value { items } else { vec![value] };
             texts.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
         }

@@ -72,7 +72,9 @@ async fn default_seed() -> Response {
 }
 
 async fn database(State(fake): Fake) -> Result<Response> {
-    Ok(ok(database::read(&fake).await?).await)
+    let deadline = fake.app.config.request_timeout;
+    let contents = tokio::time::timeout(deadline, database::read(&fake)).await;
+    Ok(ok(contents.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?).await)
 }
 
 async fn replace_database() -> Error {

@@ -144,8 +144,8 @@ async fn fill(tx: &mut PgConnection, workspace: &Workspace, now: Timestamp) -> R
     for (id, provider, user) in accounts {
         accounts::insert(tx, workspace_id, account(id, provider, user, now)).await?;
     }
-    let mut created = (0..).zip(DEVICES).map(|(ordinal, new)| device(workspace, ordinal, new, now));
-    let mut created = created.by_ref().collect::<Result<Vec<Device>>>()?;
+    let created = (0..).zip(DEVICES).map(|(ordinal, new)| device(workspace, ordinal, new, now));
+    let mut created = created.collect::<Result<Vec<Device>>>()?;
     if let Some(first) = created.first_mut() {
         let account = account(JOHN_ACCOUNT, "august", "john@example.com", now).fields();
         let connected = event_type::DEVICE_CONNECTED;

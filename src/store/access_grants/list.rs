@@ -243,8 +243,10 @@ pub(crate) async fn grants_of_methods(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query!(
-        "select access_method_id, access_grant_id from access_method where access_method_id = any($1)",
-        method_ids
+        "select access_method_id, access_grant_id from access_method
+         where access_method_id = any($1) and workspace_id = $2",
+        method_ids,
+        workspace_id
     )
     .fetch_all(pool.for_workspace(workspace_id))
     .await?;
