@@ -139,7 +139,7 @@ pub(crate) async fn of_methods(tx: &mut PgConnection, method_ids: &[Uuid]) -> Re
         "::uuid[]) as wanted(id)
          cross join lateral (select * from access_code where access_method_id = wanted.id and gone_at is null
                              offset 0) as a
-         join device d using (device_id) order by a.sequence",
+         join device d on d.device_id = any(array[a.device_id]) order by a.sequence",
     );
     let rows: Vec<PgRow> = query.build().fetch_all(tx).await?;
     let read = |row: &PgRow| {
@@ -320,7 +320,7 @@ fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Po
         Some(key) => push_codes_of_customer(&mut query, visibility, key),
         None => push_source(&mut query, filter),
     }
-    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
+    query.push(" join device d on d.device_id = any(array[a.device_id]) where a.workspace_id is not distinct from ");
     query.push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "d.connected_account_id");
     if let Some(device_id) = filter.device_id {
@@ -408,7 +408,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filte
     }
     if let Some(key) = filter.customer_key {
         query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());
-        query.push(" and v.connected_account_id = d.connected_account_id)");
+        query.push(" and v.connected_account_id = any(array[d.connected_account_id]))");
     }
     if let Some(search) = filter.search {
         // A search does not find unmanaged codes by a PIN that their brand does not report.

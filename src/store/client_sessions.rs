@@ -106,7 +106,9 @@ pub(crate) async fn of_token(pool: &Pool, token: &str) -> Result<Option<SessionC
     let mut query = QueryBuilder::new("select ");
     query.push(ClientSessionRow::COLUMNS).push(", ").push(VISIBLE_ACCOUNTS).push(" as visible_account_ids, ");
     query.push(WorkspaceRow::COLUMNS).push(", ").push(WorkspaceSettingsRow::COLUMNS);
-    query.push(" from client_session s join workspace w using (workspace_id) where s.token = ").push_bind(token);
+    query
+        .push(" from client_session s join workspace w on w.workspace_id = any(array[s.workspace_id]) where s.token = ")
+        .push_bind(token);
     let row: Option<SessionCallerRow> = query.build_query_as().fetch_optional(pool.for_workspace(Uuid::nil())).await?;
     let Some(row) = row else { return Ok(None) };
     let (_, settings) = <(Ids, WorkspaceSettings)>::try_from(row.settings)?;

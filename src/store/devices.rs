@@ -208,7 +208,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     }
     if let Some(key) = filter.customer_key {
         query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());
-        query.push(" and v.connected_account_id = a.connected_account_id)");
+        query.push(" and v.connected_account_id = any(array[a.connected_account_id]))");
     }
     if let Some(space_id) = filter.space_id {
         query.push(" and device_id = any(");
@@ -314,7 +314,7 @@ pub(crate) async fn set_wake_times(
     sqlx::query!(
         "update device set wake_at = new.wake_at
          from unnest($1::uuid[], $2::timestamptz[]) as new(device_id, wake_at)
-         where device.device_id = new.device_id and device.wake_at is distinct from new.wake_at",
+         where device.device_id = any(array[new.device_id]) and device.wake_at is distinct from new.wake_at",
         &devices.iter().map(|locked| locked.device.device_id).collect::<Vec<_>>(),
         &devices.iter().map(|locked| wake_at(&locked.device, clock)).collect::<Vec<_>>() as &[Option<Timestamp>],
     )

@@ -99,8 +99,10 @@ pub struct Filter {
 /// a customer.
 fn push_of_customer(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, customer_key: &str) {
     let grants = |query: &mut QueryBuilder<Postgres>| {
-        query.push("array(select v.access_grant_id::text from access_grant v join user_identity i using");
-        query.push(" (user_identity_id) where v.workspace_id = ").push_bind(workspace_id);
+        query.push("array(select v.access_grant_id::text from access_grant v join user_identity i on");
+        query
+            .push(" i.user_identity_id = any(array[v.user_identity_id]) where v.workspace_id = ")
+            .push_bind(workspace_id);
         query.push(" and i.customer_key = ").push_bind(customer_key.to_owned()).push(")");
     };
     query.push("(payload ->> 'space_id' = any(array(select v.space_id::text from space v where v.workspace_id = ");

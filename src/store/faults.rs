@@ -64,10 +64,9 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> 
     if ids.is_empty() {
         return Ok(());
     }
-    // With `any`, a plan for a small table uses the index too. Otherwise it may read the whole index.
     sqlx::query!(
         "update fault set seen = new.seen from unnest($1::uuid[], $2::int[]) as new(fault_id, seen)
-         where fault.fault_id = any($1) and fault.fault_id = new.fault_id",
+         where fault.fault_id = any(array[new.fault_id])",
         &ids,
         &seen,
     )

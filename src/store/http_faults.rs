@@ -52,11 +52,10 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
 
 /// Writes how often each HTTP fault matched a request and how often it was applied.
 pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
-    // With `any`, a plan for a small table uses the index too. Otherwise it may read the whole index.
     sqlx::query!(
         "update http_fault set asked = new.asked, used = new.used
          from unnest($1::uuid[], $2::bigint[], $3::int[]) as new(http_fault_id, asked, used)
-         where http_fault.http_fault_id = any($1) and http_fault.http_fault_id = new.http_fault_id",
+         where http_fault.http_fault_id = any(array[new.http_fault_id])",
         &faults.iter().map(|fault| fault.http_fault_id).collect::<Vec<_>>(),
         &faults.iter().map(|fault| fault.asked).collect::<Vec<_>>(),
         &faults.iter().map(|fault| fault.used).collect::<Vec<_>>()

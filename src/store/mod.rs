@@ -1,9 +1,13 @@
 //! SQL statements and rows, with one file for each table or for tables that are read and written together.
 //!
-//! Two forms in the statements only direct the planner. `workspace_id is not distinct from $1` means `=`, but no index
+//! Three forms in the statements only direct the planner. `workspace_id is not distinct from $1` means `=`, but no index
 //! serves it, so that the rows are found by another column: see the indexes in `migrations/0001_main_job.sql`. `offset
-//! 0` keeps a subquery separate, so that it uses the intended index: see docs/decisions.md. A statement that belongs to
-//! no single workspace passes the nil UUID to [`Pool::for_workspace`](crate::postgres::Pool::for_workspace).
+//! 0` keeps a subquery separate, so that it uses the intended index: see docs/decisions.md. `= any(array[x])` joins a
+//! table by a look-up per row, also while the table is so small that reading its whole index costs less: the plan would
+//! stay until the next `analyze`, while the table grows.
+//!
+//! A statement that belongs to no single workspace passes the nil UUID to
+//! [`Pool::for_workspace`](crate::postgres::Pool::for_workspace).
 
 pub(crate) mod access_codes;
 pub(crate) mod access_grants;

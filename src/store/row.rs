@@ -106,7 +106,7 @@ macro_rules! row {
                 $(values.push_bind($changing);)*
                 query.push(concat!(
                     ") as new (", row!(@names $key $first $($changing)*), ") where ",
-                    stringify!($table), ".", stringify!($key), " = new.", stringify!($key)
+                    stringify!($table), ".", stringify!($key), " = any(array[new.", stringify!($key), "])"
                 ));
             }
         }

@@ -260,7 +260,7 @@ pub(crate) async fn update(tx: &mut PgConnection, spaces: &[Space]) -> Result<()
                                              with ordinality as d(id, place) order by place)
            from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[], $5::bigint[], $6::jsonb[], $7::jsonb[])
                 as new(space_id, name, customer_data, deletion_requested_at, children, devices, accounts)
-           where space.space_id = new.space_id"#,
+           where space.space_id = any(array[new.space_id])"#,
         &spaces.iter().map(|space| space.space_id).collect::<Vec<_>>(),
         &spaces.iter().map(|space| space.name.clone()).collect::<Vec<_>>(),
         &spaces.iter().map(|space| Json(space.customer_data.clone())).collect::<Vec<_>>() as _,

@@ -157,7 +157,7 @@ pub(crate) async fn record(tx: &mut PgConnection, results: &[AttemptResult]) -> 
                              else d.failures end
          from unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::int[], $7::jsonb[])
               as new(id, sequence, redeliveries, status, due_at, failures, attempt)
-         where d.webhook_delivery_id = new.id and d.sequence is not distinct from new.sequence",
+         where d.webhook_delivery_id = any(array[new.id]) and d.sequence is not distinct from new.sequence",
     )
     .bind(ids)
     .bind(sequences)

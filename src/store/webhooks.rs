@@ -140,7 +140,7 @@ pub(crate) async fn add_missing_secrets(tx: &mut PgConnection, workspace_id: Uui
     let secrets: Vec<String> = webhook_ids.iter().map(|webhook_id| new_secret(ids, *webhook_id)).collect();
     sqlx::query!(
         "update webhook set secret = new.secret from unnest($1::uuid[], $2::text[]) as new(webhook_id, secret)
-         where webhook.webhook_id = new.webhook_id",
+         where webhook.webhook_id = any(array[new.webhook_id])",
         &webhook_ids,
         &secrets
     )
@@ -175,7 +175,7 @@ pub(crate) async fn lease(
                  cross join lateral (select webhook_id, leased_by, leased_until from webhook where webhook_id = due.id
                                      offset 0 for no key update skip locked) as found
                  where found.leased_until is null or found.leased_until <= $3 or found.leased_by = $2) as free
-           where webhook.webhook_id = free.webhook_id
+           where webhook.webhook_id = any(array[free.webhook_id])
            returning webhook.webhook_id, webhook.workspace_id, webhook.url, webhook.secret as "secret!",
                      webhook.disabled_at"#,
         webhook_ids,
@@ -227,7 +227,7 @@ pub(crate) async fn renew_lease(
                        for no key update nowait)
          update webhook
          set leased_until = $3, failing_since = coalesce(case when $4::boolean then null else failing_since end, $5)
-         from held where webhook.webhook_id = held.webhook_id
+         from held where webhook.webhook_id = any(array[held.webhook_id])
          returning webhook.failing_since, webhook.disabled_at",
         webhook_id,
         process_id,
@@ -258,7 +258,7 @@ pub(crate) async fn release_lease(tx: &mut PgConnection, webhook_id: Uuid, proce
         "with held as (select webhook_id from webhook where webhook_id = $1 and leased_by = $2
                        for no key update nowait)
          update webhook set leased_by = null, leased_until = null
-         from held where webhook.webhook_id = held.webhook_id",
+         from held where webhook.webhook_id = any(array[held.webhook_id])",
         webhook_id,
         process_id
     )

@@ -41,7 +41,7 @@ pub(crate) async fn claim_due(
     let due = sqlx::query_as!(
         Due,
         r#"select d.device_id as "device_id!", d.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
-           from access_code a join device d on d.device_id = a.device_id
+           from access_code a join device d on d.device_id = any(array[a.device_id])
            where a.wake_at <= $1 and (a.device_id = any($2)) = $3
            order by a.wake_at limit $4 for update of d skip locked"#,
         machine_now,
@@ -85,7 +85,7 @@ pub(crate) async fn claim_newly_due(
         r#"select d.device_id as "device_id!", d.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
            from (select device_id, workspace_id, access_code_id, wake_at from access_code
                  where wake_at <= $1 order by wake_at desc limit $5) as a
-           join device d on d.device_id = a.device_id
+           join device d on d.device_id = any(array[a.device_id])
            where not a.device_id = any($2) and not a.workspace_id = any($3)
            order by a.wake_at desc limit $4 for update of d skip locked"#,
         machine_now,

@@ -28,7 +28,7 @@ pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, cl
     sqlx::query!(
         "update access_code set wake_at = new.wake_at
          from unnest($1::uuid[], $2::timestamptz[]) as new(access_code_id, wake_at)
-         where access_code.access_code_id = new.access_code_id",
+         where access_code.access_code_id = any(array[new.access_code_id])",
         &ids,
         &wake_at as &[Option<Timestamp>],
     )
@@ -42,7 +42,7 @@ pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -
     sqlx::query!(
         "update access_code set due_at = new.due_at, wake_at = new.wake_at
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new(access_code_id, due_at, wake_at)
-         where access_code.access_code_id = new.access_code_id",
+         where access_code.access_code_id = any(array[new.access_code_id])",
         &codes.iter().map(|stored| stored.code.access_code_id).collect::<Vec<_>>(),
         &codes.iter().map(|stored| stored.due_at).collect::<Vec<_>>() as &[Option<Timestamp>],
         &codes.iter().map(|stored| stored.wake_at).collect::<Vec<_>>() as &[Option<Timestamp>],

@@ -74,7 +74,7 @@ pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Work
 /// Returns the workspace of an API key.
 pub(crate) async fn of_api_key(pool: &Pool, api_key: &str) -> Result<Option<Workspace>> {
     let mut query = select();
-    query.push(" join credential c using (workspace_id) where c.token = ").push_bind(api_key);
+    query.push(" join credential c on w.workspace_id = any(array[c.workspace_id]) where c.token = ").push_bind(api_key);
     find(pool, Uuid::nil(), query).await
 }
 
