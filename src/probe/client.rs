@@ -1,15 +1,16 @@
 //! HTTP client of the probe: sends the requests of a script to one side.
 
-use super::script::{Request, text_of, values_at};
+use super::limits::{Limits, Reservation};
+use super::script::{Request, text_of};
 use crate::tls;
 use parking_lot::Mutex;
 use reqwest::redirect::Policy;
 use reqwest::{Method, Url};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Time limit of one request. `sync` requests wait for the lock.
@@ -25,23 +26,6 @@ const MAX_RETRY: Duration = Duration::from_secs(65);
 
 /// Total wait for a request after which a 429 is its answer. Longer than the period of all known limits.
 const MAX_LIMITED: Duration = Duration::from_secs(90);
-
-/// Seam's limits on requests that change access codes of one device, each with one in reserve, and their period.
-const CREATIONS: usize = 9;
-const UPDATES: usize = 9;
-const DELETIONS: usize = 19;
-const LIMIT_PERIOD: Duration = Duration::from_mins(1);
-
-/// Paths that have these limits. Those of access grants create codes too.
-const LIMITED: &[(&str, usize)] = &[
-    ("/access_codes/create", CREATIONS),
-    ("/access_codes/create_multiple", CREATIONS),
-    ("/access_grants/create", CREATIONS),
-    ("/access_codes/update", UPDATES),
-    ("/access_codes/update_multiple", UPDATES),
-    ("/access_codes/delete", DELETIONS),
-    ("/access_codes/unmanaged/delete", DELETIONS),
-];
 
 /// A response.
 #[derive(Clone, Debug)]
@@ -85,77 +69,6 @@ pub(super) struct Client {
     /// Number of waits because of limits.
     delayed: AtomicUsize,
 }
-
-/// What is known of the limits of a side.
-#[derive(Debug, Default)]
-struct Limits {
-    /// Instants at which requests with this limit were sent for this device.
-    sent: BTreeMap<(usize, String), VecDeque<Instant>>,
-    /// Devices of access codes, by the ids and the common keys of these.
-    devices: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl Limits {
-    /// Returns the limits of a request, and for which devices it counts.
-    fn of(&self, request: &Request) -> Vec<(usize, String)> {
-        let Some((_, limit)) = LIMITED.iter().find(|(path, _)| *path == request.path) else { return Vec::new() };
-        let body = request.body.as_ref();
-        let value = |key| body.and_then(|body| body.get(key)).or_else(|| request.query.get(key));
-        let text = |key| value(key).and_then(Value::as_str);
-        let mut devices: BTreeSet<&str> = text("device_id").into_iter().collect();
-        devices.extend(value("device_ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str));
-        for code in [text("access_code_id"), text("common_code_key")].into_iter().flatten() {
-            devices.extend(self.devices.get(code).into_iter().flatten().map(String::as_str));
-        }
-        devices.into_iter().map(|device| (*limit, device.to_owned())).collect()
-    }
-
-    /// Counts a request, or returns how long it must wait first.
-    fn reserve(&mut self, request: &Request) -> Result<Reservation, Duration> {
-        let reserved = self.of(request);
-        let mut wait = Duration::ZERO;
-        for (limit, device) in &reserved {
-            let recent = self.sent.entry((*limit, device.clone())).or_default();
-            recent.retain(|at| at.elapsed() < LIMIT_PERIOD);
-            if recent.len() >= *limit
-                && let Some(first) = recent.front()
-            {
-                wait = wait.max(LIMIT_PERIOD.saturating_sub(first.elapsed()));
-            }
-        }
-        if wait > Duration::ZERO {
-            return Err(wait);
-        }
-        for key in &reserved {
-            self.sent.entry(key.clone()).or_default().push_back(Instant::now());
-        }
-        Ok(Reservation(reserved))
-    }
-
-    /// Notes the response of a request that was counted. One that the side has refused because of its input has changed
-    /// nothing, and does not count any more.
-    fn note(&mut self, Reservation(reserved): Reservation, response: &Response) {
-        if (400..500).contains(&response.status) && response.status != 429 {
-            for key in &reserved {
-                self.sent.entry(key.clone()).or_default().pop_back();
-            }
-        }
-        let body = response.body.as_ref();
-        let found = body.map(|body| [values_at(body, "/access_code"), values_at(body, "/access_codes/*")].concat());
-        for code in found.unwrap_or_default() {
-            let Some(device_id) = code.get("device_id").and_then(Value::as_str) else { continue };
-            for key in ["access_code_id", "common_code_key"] {
-                if let Some(name) = code.get(key).and_then(Value::as_str) {
-                    self.devices.entry(name.to_owned()).or_default().insert(device_id.to_owned());
-                }
-            }
-        }
-    }
-}
-
-/// The limits under which a request was counted, and the devices.
-#[derive(Debug)]
-struct Reservation(Vec<(usize, String)>);
 
 /// Checks the address of a side: the key may leave this machine only encrypted. Returns it without a slash at its end.
 ///
@@ -212,7 +125,7 @@ impl Client {
             let reservation = self.reserve(request, &mut waited, stop).await?;
             let (mut response, retry_after) = self.send_once(request).await?;
             if let Some((limits, reservation)) = self.limits.as_ref().zip(reservation) {
-                limits.lock().note(reservation, &response);
+                limits.lock().note(reservation, response.status, response.body.as_ref());
             }
             if response.status != 429 || waited >= MAX_LIMITED {
                 response.waited = waited;
@@ -363,43 +276,5 @@ mod tests {
         let client = Client::new("http://127.0.0.1:1", "seam_x", true).unwrap();
         let get = request(json!({"path": "/x", "query": {"ids": ["a b", "c"], "limit": 2}}));
         assert_eq!(client.url(&get), "http://127.0.0.1:1/x?ids=a+b&ids=c&limit=2");
-    }
-
-    fn response(status: u16, body: Value) -> Response {
-        Response { status, headers: BTreeMap::new(), body: Some(body), is_empty: false, waited: Duration::ZERO }
-    }
-
-    #[test]
-    fn limits_are_counted_by_device_also_for_codes_that_are_known() {
-        let mut limits = Limits::default();
-        let create = request(json!({"path": "/access_codes/create_multiple", "body": {"device_ids": ["a", "b"]}}));
-        assert_eq!(limits.of(&create), [(CREATIONS, "a".to_owned()), (CREATIONS, "b".to_owned())]);
-        assert!(limits.of(&request(json!({"path": "/devices/get", "body": {"device_id": "a"}}))).is_empty());
-        let codes = json!({"access_codes": [
-            {"access_code_id": "1", "common_code_key": "k", "device_id": "a"},
-            {"access_code_id": "2", "common_code_key": "k", "device_id": "b"},
-        ]});
-        limits.note(Reservation(Vec::new()), &response(200, codes));
-        let update = request(json!({"path": "/access_codes/update_multiple", "body": {"common_code_key": "k"}}));
-        assert_eq!(limits.of(&update), [(UPDATES, "a".to_owned()), (UPDATES, "b".to_owned())]);
-        let delete = request(json!({"path": "/access_codes/delete", "query": {"access_code_id": "2"}}));
-        assert_eq!(limits.of(&delete), [(DELETIONS, "b".to_owned())]);
-    }
-
-    #[test]
-    fn requests_beyond_a_limit_wait_and_refused_ones_do_not_count() {
-        let create =
-            |device_id: &str| request(json!({"path": "/access_codes/create", "body": {"device_id": device_id}}));
-        let mut limits = Limits::default();
-        for status in [400, 429, 200, 500] {
-            let reservation = limits.reserve(&create("a")).unwrap();
-            limits.note(reservation, &response(status, Value::Null));
-        }
-        // Counted when they are sent: no response is needed.
-        for _ in 3..CREATIONS {
-            limits.reserve(&create("a")).unwrap();
-        }
-        assert!(limits.reserve(&create("a")).is_err());
-        assert!(limits.reserve(&create("b")).is_ok());
     }
 }

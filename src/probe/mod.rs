@@ -7,6 +7,7 @@
 mod cleanup;
 mod client;
 mod compare;
+mod limits;
 mod locks;
 mod progress;
 mod report;

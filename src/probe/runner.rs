@@ -7,6 +7,7 @@ use super::script::{Part, Request, Script, Step, Variables, Wait, text_of, value
 use super::side::{Marks, Side, is_done};
 use crate::clock::machine_now;
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Time between two requests of a step that waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Number of independent steps that are done at the same time.
+/// Number of independent steps, and of locks of a part, that are done at the same time.
 const PARALLEL: usize = 4;
 
 /// Number of steps in a row without a response after which the run ends: the server hangs.
@@ -35,7 +36,7 @@ pub(super) struct Done {
 /// Result of a run.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// Steps in the order of [`plan`]. Shorter if the run was ended.
+    /// Steps in the order of [`plan`]. Some are missing if the run was ended.
     pub(super) done: Vec<Done>,
     /// Number of the last steps in a row that had no response.
     silent: usize,
@@ -45,6 +46,13 @@ impl Run {
     /// True if the server hangs.
     pub(super) fn is_silent(&self) -> bool {
         self.silent >= MAX_SILENT
+    }
+
+    /// Appends the steps of a part.
+    fn append(&mut self, part: Run) {
+        let is_silent = |done: &Done| matches!(done.outcome, Outcome::Silent | Outcome::Skipped(_));
+        self.silent = if part.done.iter().all(is_silent) { self.silent + part.silent } else { part.silent };
+        self.done.extend(part.done);
     }
 
     fn add(&mut self, done: Done) {
@@ -69,27 +77,30 @@ pub(super) fn plan(script: &Script, locks: usize) -> Vec<(&Part, usize, &Step)> 
 }
 
 impl Side {
-    /// Runs the script until its end, until `end` is cancelled, or until the server hangs, which cancels `end`.
+    /// Runs the script until its end, until `end` is cancelled, or until the server hangs, which cancels `end`. A part that
+    /// is run for each lock is run for several locks at the same time.
     pub(super) async fn run(&self, script: &Script, progress: &Progress, end: &CancellationToken) -> Run {
         let mut run = Run::default();
         for part in &script.parts {
-            for lock in 0..if part.each_lock { self.locks.len() } else { 1 } {
-                self.run_part(part, lock, (&mut run, progress, end)).await;
-                self.clean_up().await;
-                if end.is_cancelled() {
-                    return run;
-                }
+            let locks = 0..if part.each_lock { self.locks.len() } else { 1 };
+            let runs = stream::iter(locks).map(|lock| self.run_part(part, lock, progress, end));
+            let runs: Vec<Run> = runs.buffered(PARALLEL).collect().await;
+            self.clean_up().await;
+            for part in runs {
+                run.append(part);
+            }
+            if run.is_silent() {
+                end.cancel();
+            }
+            if end.is_cancelled() {
+                break;
             }
         }
         run
     }
 
-    async fn run_part(
-        &self,
-        part: &Part,
-        lock: usize,
-        (run, progress, end): (&mut Run, &Progress, &CancellationToken),
-    ) {
+    async fn run_part(&self, part: &Part, lock: usize, progress: &Progress, end: &CancellationToken) -> Run {
+        let mut run = Run::default();
         let mut variables = self.variables_for(lock);
         for steps in part.steps.chunks(if part.independent { PARALLEL } else { 1 }) {
             progress.begin(&part.part, steps.first().map(|step| step.step.as_str()).unwrap_or_default());
@@ -104,9 +115,10 @@ impl Side {
                 end.cancel();
             }
             if end.is_cancelled() {
-                return;
+                break;
             }
         }
+        run
     }
 
     /// Runs a step. Also returns its request, if that could be made.
@@ -277,5 +289,26 @@ mod tests {
         assert!(!add(&Outcome::Limited, 1));
         assert!(!add(&Outcome::Silent, MAX_SILENT - 1));
         assert!(add(&Outcome::Silent, 1));
+    }
+
+    #[test]
+    fn silent_steps_are_counted_across_parts() {
+        let part = |outcomes: &[Outcome]| {
+            let mut part = Run::default();
+            for outcome in outcomes.iter().cloned() {
+                part.add(Done { outcome, took: Duration::ZERO });
+            }
+            part
+        };
+        let mut run = Run::default();
+        let (silent, skipped) = (Outcome::Silent, Outcome::Skipped("no id".to_owned()));
+        run.append(part(&vec![silent.clone(); 3]));
+        run.append(part(&[Outcome::Limited, silent.clone()]));
+        run.append(part(&[silent.clone(), silent.clone(), skipped.clone()]));
+        run.append(part(&[skipped]));
+        assert!(!run.is_silent());
+        run.append(part(&[silent.clone(), silent]));
+        assert!(run.is_silent());
+        assert_eq!(run.done.len(), 11);
     }
 }

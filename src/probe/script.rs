@@ -9,15 +9,18 @@ use std::time::Duration;
 /// JSON Schema of a script.
 pub(crate) const SCHEMA: &str = include_str!("script.schema.json");
 
-/// The scripts in the program, in the order in which they run.
+/// The scripts in the program, in the order in which they run. Parts that change many codes of one lock are far from each
+/// other, because of Seam's limits for each lock and minute. Access grants are last: they can leave backup codes on a lock.
 const INCLUDED: &[(&str, &str)] = &[
     ("edge.json", include_str!("script/edge.json")),
     ("devices.json", include_str!("script/devices.json")),
     ("access_codes.json", include_str!("script/access_codes.json")),
     ("access_code_errors.json", include_str!("script/access_code_errors.json")),
-    ("access_grants.json", include_str!("script/access_grants.json")),
     ("spaces.json", include_str!("script/spaces.json")),
     ("platform.json", include_str!("script/platform.json")),
+    ("linked_access_codes.json", include_str!("script/linked_access_codes.json")),
+    ("unmanaged_access_codes.json", include_str!("script/unmanaged_access_codes.json")),
+    ("access_grants.json", include_str!("script/access_grants.json")),
 ];
 
 /// Maximum time that a step may wait for a value.

@@ -14,6 +14,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -60,9 +61,10 @@ def workspace():
 
 def script(change=lambda step: None, titles=None):
     """Writes the script of the program, or these parts, to a file, for one lock, after a change of its steps. Returns its path."""
-    parts = []
-    for file in sorted((ROOT / "src" / "probe" / "script").glob("*.json")):
-        parts += [part for part in json.loads(file.read_text())["parts"] if titles is None or part["part"] in titles]
+    folder = ROOT / "src" / "probe"
+    files = re.findall(r'include_str!\("(script/\w+\.json)"\)', (folder / "script.rs").read_text())
+    parts = [part for file in files for part in json.loads((folder / file).read_text())["parts"]]
+    parts = [part for part in parts if titles is None or part["part"] in titles]
     for part in parts:
         part["each_lock"] = False
         for step in part["steps"]:
