@@ -120,10 +120,22 @@ impl Client {
     /// # Errors
     /// A [`RequestError`].
     pub(super) async fn send(&self, request: &Request, stop: &CancellationToken) -> Result<Response, RequestError> {
+        self.send_made(&|| Ok(request.clone()), stop).await
+    }
+
+    /// Sends a request that is made again after each wait, because it contains times that depend on the current one.
+    ///
+    /// # Errors
+    /// A [`RequestError`]; [`RequestError::Failed`] if the request cannot be made, with the reason.
+    pub(super) async fn send_made(
+        &self,
+        make: &(dyn Fn() -> Result<Request, String> + Sync),
+        stop: &CancellationToken,
+    ) -> Result<Response, RequestError> {
         let mut waited = Duration::ZERO;
         loop {
-            let reservation = self.reserve(request, &mut waited, stop).await?;
-            let (mut response, retry_after) = self.send_once(request).await?;
+            let (request, reservation) = self.reserve(make, &mut waited, stop).await?;
+            let (mut response, retry_after) = self.send_once(&request).await?;
             if let Some((limits, reservation)) = self.limits.as_ref().zip(reservation) {
                 limits.lock().note(reservation, response.status, response.body.as_ref());
             }
@@ -136,18 +148,19 @@ impl Client {
         }
     }
 
-    /// Counts a request, after a wait if it would exceed a known limit.
+    /// Makes a request and counts it, after a wait if it would exceed a known limit.
     async fn reserve(
         &self,
-        request: &Request,
+        make: &(dyn Fn() -> Result<Request, String> + Sync),
         waited: &mut Duration,
         stop: &CancellationToken,
-    ) -> Result<Option<Reservation>, RequestError> {
-        let Some(limits) = &self.limits else { return Ok(None) };
+    ) -> Result<(Request, Option<Reservation>), RequestError> {
         loop {
-            let reserved = limits.lock().reserve(request);
+            let request = make().map_err(RequestError::Failed)?;
+            let Some(limits) = &self.limits else { return Ok((request, None)) };
+            let reserved = limits.lock().reserve(&request);
             match reserved {
-                Ok(reservation) => return Ok(Some(reservation)),
+                Ok(reservation) => return Ok((request, Some(reservation))),
                 Err(wait) => self.wait(wait, waited, stop).await?,
             }
         }

@@ -132,7 +132,7 @@ impl Side {
         let mut waited = Duration::ZERO;
         let (outcome, request) = match variables.fill(&step.request, machine_now()) {
             Err(missing) => (Outcome::Skipped(missing), None),
-            Ok(request) => match self.ask(step, &request, &mut waited, interruption).await {
+            Ok(request) => match self.ask(step, variables, &mut waited, interruption).await {
                 Ok(outcome) => (outcome, Some(request)),
                 Err(error) => {
                     if error != RequestError::Interrupted {
@@ -151,14 +151,15 @@ impl Side {
     async fn ask(
         &self,
         step: &Step,
-        request: &Request,
+        variables: &Variables,
         waited: &mut Duration,
         interruption: &CancellationToken,
     ) -> Result<Outcome, RequestError> {
+        let make = || variables.fill(&step.request, machine_now());
         let begun = Instant::now();
         let mut course: Vec<(String, Duration)> = Vec::new();
         loop {
-            let response = self.client.send(request, interruption).await?;
+            let response = self.client.send_made(&make, interruption).await?;
             *waited += response.waited;
             if response.status == 429 {
                 return Ok(Outcome::Limited);

@@ -7,7 +7,8 @@
 2. A Latchkey behind a proxy with planted deviations: exactly these.
 3. The npm package @seamapi/fake-seam-connect: the differences in fake.txt. `--update` writes that file.
 4. Workspaces and addresses that are refused.
-5. An interruption, a server that hangs, and one that loses a response, fails to delete and ignores a filter: everything that
+5. A limit of the server.
+6. An interruption, a server that hangs, and one that loses a response, fails to delete and ignores a filter: everything that
    was created is deleted, and nothing else.
 """
 
@@ -212,6 +213,18 @@ def refusals():
     check_nothing_left(key, locks)
 
 
+def limited():
+    """A creation is refused for longer than its access code is valid: it is sent again with later times."""
+    key, locks = workspace()
+    refused = {"outcome": {"status": 429, "retry_after": 16}, "path": "/access_codes/create", "times": 1}
+    post("/_emulator/http_faults/create", refused, key)
+    part = "Access code that begins now and ends soon"
+    found, text = probe(BASE_URL, key, 0, "--script", script(titles=[part]), at_least=4)
+    if found["differences"] or found["delayed"] != 1:
+        fail(f"differences after a wait, or {found['delayed']} waits\n{text}")
+    check_nothing_left(key, locks)
+
+
 def interrupted():
     key, locks = workspace()
     with tempfile.TemporaryDirectory() as directory:
@@ -294,7 +307,7 @@ def main():
     groups = [
         {"a second Latchkey": against_latchkey},
         {"planted deviations": against_planted_deviations},
-        {"fake-seam-connect": lambda: against_fake("--update" in sys.argv), "refusals": refusals},
+        {"fake-seam-connect": lambda: against_fake("--update" in sys.argv), "refusals": refusals, "limits": limited},
         {
             "interruption": interrupted,
             "two interruptions": interrupted_twice,
