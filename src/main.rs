@@ -160,14 +160,25 @@ fn print_probe(options: &Probe) -> ExitCode {
         }
     };
     // First, so that a file that cannot be written loses nothing.
-    let _ = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
+    let printed = writeln!(std::io::stdout(), "{}", report.markdown().trim_end());
     if let Some(file) = &options.report
         && let Err(error) = report.write(file)
     {
         let _ = writeln!(std::io::stderr(), "latchkey: cannot write the report to {}: {error}", file.display());
         return ExitCode::from(NO_PROBE);
     }
-    if report.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if let Err(error) = printed
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "latchkey: cannot print the report: {error}");
+        return ExitCode::from(NO_PROBE);
+    }
+    let _ = writeln!(std::io::stderr(), "latchkey: {}", report.summary());
+    match report.is_same() {
+        _ if report.is_empty() => ExitCode::from(NO_PROBE),
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// Prints the findings of [`doctor`]. Returns true if a server can start.

@@ -1,6 +1,7 @@
 //! Deletes what the probe has created, also if the run was ended or a creation got no response.
 
 use super::client::Response;
+use super::locks::has_backup_pool;
 use super::script::{Request, values_at};
 use super::side::Side;
 use serde_json::{Value, json};
@@ -22,10 +23,11 @@ const MAX_FAILED: usize = 3;
 const MAX_PAGES: usize = 50;
 
 /// A kind of objects that the probe creates.
-struct Kind {
-    path: &'static str,
+pub(super) struct Kind {
+    /// Path of its requests, without their name.
+    pub(super) path: &'static str,
     /// Key of the list in a response.
-    list: &'static str,
+    pub(super) list: &'static str,
     id: &'static str,
 }
 
@@ -36,7 +38,7 @@ const OF_LOCKS: &[Kind] = &[
 ];
 
 /// The others, in the order in which they are deleted: access grants before their users.
-const OF_WORKSPACE: &[Kind] = &[
+pub(super) const OF_WORKSPACE: &[Kind] = &[
     Kind { path: "/access_grants", list: "access_grants", id: "access_grant_id" },
     Kind { path: "/user_identities", list: "user_identities", id: "user_identity_id" },
     Kind { path: "/spaces", list: "spaces", id: "space_id" },
@@ -52,7 +54,7 @@ impl Side {
         loop {
             // It stays in the list until it is deleted, so that it can be named at any time.
             let Some(cleanup) = self.pending.lock().created.last().cloned() else { return };
-            let is_gone = self.is_deleted_by(&cleanup, deadline).await;
+            let is_gone = self.is_undone_by(&cleanup, deadline).await;
             let mut pending = self.pending.lock();
             pending.created.pop();
             if !is_gone {
@@ -61,8 +63,8 @@ impl Side {
         }
     }
 
-    /// Sends a request that deletes something. False: it may still be there.
-    async fn is_deleted_by(&self, cleanup: &Request, deadline: Instant) -> bool {
+    /// Sends a request that undoes something. False: it may still be there.
+    async fn is_undone_by(&self, cleanup: &Request, deadline: Instant) -> bool {
         let deleted = timeout_at(deadline, self.client.send(cleanup, &CancellationToken::new())).await;
         // 404: it is gone already.
         matches!(&deleted, Ok(Ok(response)) if response.is_success() || response.status == 404)
@@ -81,7 +83,7 @@ impl Side {
             }
             let mut is_any_deleted = false;
             for cleanup in &found {
-                is_any_deleted |= self.is_deleted_by(cleanup, deadline).await;
+                is_any_deleted |= self.is_undone_by(cleanup, deadline).await;
             }
             failed = if is_any_deleted && unread.is_empty() { 0 } else { failed + 1 };
             // The codes of a deleted access grant disappear after it.
@@ -90,13 +92,42 @@ impl Side {
         let earlier = std::mem::take(&mut self.pending.lock().left);
         for cleanup in earlier {
             // It may have been found and deleted, or can be deleted now.
-            if !found.contains(&cleanup) && !self.is_deleted_by(&cleanup, deadline).await {
+            if !found.contains(&cleanup) && !self.is_undone_by(&cleanup, deadline).await {
                 found.push(cleanup);
             }
+        }
+        match self.disable_backup_pools(deadline).await {
+            Some(failed) => found.extend(failed),
+            None => unread.push("/devices/list".to_owned()),
         }
         let mut pending = self.pending.lock();
         pending.left = found;
         pending.unread = unread;
+    }
+
+    /// Disables the pool of backup codes of each lock that had none: access grants enable it. Returns the requests that
+    /// have failed. `None`: the locks could not be read.
+    async fn disable_backup_pools(&self, deadline: Instant) -> Option<Vec<Request>> {
+        let without_pool = self.locks.iter().filter(|lock| !lock.has_backup_pool());
+        let ids: Vec<&str> = without_pool.map(|lock| lock.device_id.as_str()).collect();
+        if ids.is_empty() {
+            return Some(Vec::new());
+        }
+        let list = Request::post("/devices/list", json!({ "device_ids": ids }));
+        let listed = timeout_at(deadline, self.client.send(&list, &CancellationToken::new())).await;
+        let body = listed.ok()?.ok()?.body.filter(|body| body.get("devices").is_some())?;
+        let mut failed = Vec::new();
+        for device in values_at(&body, "/devices/*").into_iter().filter(|device| has_backup_pool(device)) {
+            if !ids.iter().any(|id| device["device_id"] == **id) {
+                continue;
+            }
+            let disable = json!({ "device_id": device["device_id"], "backup_access_code_pool_enabled": false });
+            let disable = Request::post("/devices/update", disable);
+            if !self.is_undone_by(&disable, deadline).await {
+                failed.push(disable);
+            }
+        }
+        Some(failed)
     }
 
     /// Looks for all that this run has created. Returns the requests that delete it, and the lists that could not be read.

@@ -219,7 +219,8 @@ impl Client {
         Ok((Response { status, headers, body, is_empty: bytes.is_empty(), waited }, retry_after))
     }
 
-    fn url(&self, request: &Request) -> String {
+    /// Returns the URL of a request.
+    pub(super) fn url(&self, request: &Request) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &request.query {
             let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);

@@ -19,6 +19,9 @@ const NAME_SUFFIX: usize = 2;
 const PINS: [&str; 12] =
     ["2461", "3516", "4263", "5314", "6142", "2635", "4152", "3641", "5264", "6315", "3625", "4613"];
 
+/// Number of PINs in a run.
+const PINS_OF_RUN: usize = 4;
+
 /// A lock of one side.
 #[derive(Clone, Debug)]
 pub(super) struct Lock {
@@ -63,13 +66,30 @@ impl Lock {
         };
         let has_codes = device["can_program_online_access_codes"].as_bool().unwrap_or_else(has_capability);
         let has_errors = device["errors"].as_array().is_some_and(|errors| !errors.is_empty());
-        let is_online = device.pointer("/properties/online") == Some(&Value::Bool(true));
-        has_codes && is_online && !has_errors && self.is_known()
+        has_codes && self.is_online() && !has_errors && self.is_known()
     }
 
     /// True if Latchkey has locks of this type.
     pub(super) fn is_known(&self) -> bool {
         brands::of(&self.device_type).is_some()
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        self.device.pointer("/properties/online") == Some(&Value::Bool(true))
+    }
+
+    /// True if the lock keeps backup codes.
+    pub(super) fn has_backup_pool(&self) -> bool {
+        has_backup_pool(&self.device)
+    }
+
+    /// Selects PINs that are none of these, if there are some.
+    pub(super) fn avoid_pins(&mut self, used: &[&str]) {
+        let groups = PINS.len() / PINS_OF_RUN;
+        let is_free = |run: &usize| pins(*run, self.pin_length).iter().all(|pin| !used.contains(&pin.as_str()));
+        if let Some(run) = (self.run..self.run + groups).find(is_free) {
+            self.run = run;
+        }
     }
 
     /// Returns this lock with the ids of the same lock on the other side.
@@ -80,9 +100,7 @@ impl Lock {
 
     /// Sets the PINs and names of a part that runs with this lock.
     pub(super) fn set_pins(&self, variables: &mut Variables) {
-        for number in 0..4 {
-            let begin = PINS[(self.run * 4 + number) % PINS.len()];
-            let pin: String = begin.chars().cycle().take(self.pin_length).collect();
+        for (number, pin) in pins(self.run, self.pin_length).into_iter().enumerate() {
             variables.set(&format!("pin_{}", number + 1), pin);
         }
     }
@@ -133,6 +151,17 @@ impl Lock {
         }
         Value::Object(spec)
     }
+}
+
+/// True if Seam's device keeps backup codes.
+pub(super) fn has_backup_pool(device: &Value) -> bool {
+    device.pointer("/properties/backup_access_code_pool_enabled") == Some(&Value::Bool(true))
+}
+
+/// Returns the PINs of a run, of this length.
+fn pins(run: usize, length: usize) -> Vec<String> {
+    let begins = PINS.iter().cycle().skip(run % PINS.len() * PINS_OF_RUN).take(PINS_OF_RUN);
+    begins.map(|begin| begin.chars().cycle().take(length).collect()).collect()
 }
 
 /// Returns the values of `constraint_type` that Latchkey has.
@@ -200,6 +229,19 @@ mod tests {
         assert_eq!(chosen(&[schlage, august.clone(), other]), ["1", "3"]);
         let (offline, unknown) = (device("4", "yale_lock", false), device("5", "minut_sensor", true));
         assert_eq!(chosen(&[august, offline, unknown]), ["1"]);
+    }
+
+    #[test]
+    fn pins_are_none_of_those_on_the_lock() {
+        let pins = |used: &[&str]| {
+            let mut lock = Lock::read(&device("1", "august_lock", true), 1).unwrap();
+            lock.avoid_pins(used);
+            pins(lock.run, lock.pin_length)
+        };
+        assert_eq!(pins(&[]), ["614261", "263526", "415241", "364136"]);
+        assert_eq!(pins(&["415241"]), ["526452", "631563", "362536", "461346"]);
+        assert_eq!(pins(&["415241", "526452"]), ["246124", "351635", "426342", "531453"]);
+        assert_eq!(pins(&["415241", "526452", "246124"]), pins(&[]));
     }
 
     #[test]

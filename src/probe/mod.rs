@@ -62,6 +62,9 @@ pub enum ProbeError {
         /// Error of the operating system.
         cause: io::Error,
     },
+    /// The report cannot be written.
+    #[error("cannot write the report {}: there is no such folder", .0.display())]
+    Unwritable(PathBuf),
     /// A side does not respond as it must.
     #[error("{0}")]
     Unusable(String),
@@ -121,6 +124,11 @@ impl Target {
     /// # Errors
     /// A [`ProbeError`].
     pub(crate) async fn connect(options: &Probe, stop: &CancellationToken) -> Result<Self> {
+        if let Some(report) = &options.report
+            && !report.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
+        {
+            return Err(ProbeError::Unwritable(report.clone()));
+        }
         let script = match &options.script {
             None => Script::included()?,
             Some(file) => {
@@ -133,7 +141,12 @@ impl Target {
         let run = random_id().simple().to_string();
         let number = usize::from_str_radix(&run[..4], 16).unwrap_or_default();
         let client = Client::new(&url, &options.api_key, url.starts_with("https"))?;
-        let workspace = ask(&client, "/workspaces/get", json!({}), stop).await?;
+        let workspace = ask(&client, "/workspaces/get", json!({}), stop).await.map_err(|error| match error {
+            ProbeError::Unusable(reason) => {
+                ProbeError::Unusable(format!("{reason}. Check --api-key (or SEAM_API_KEY) and --against"))
+            }
+            other => other,
+        })?;
         if workspace.pointer("/workspace/is_sandbox") != Some(&Value::Bool(true)) {
             return Err(ProbeError::NotASandbox);
         }
@@ -219,9 +232,12 @@ fn variables(marks: &Marks, workspace: &Value) -> Variables {
 
 /// Sends a request that must be successful, and returns its body.
 async fn ask(client: &Client, path: &str, body: Value, stop: &CancellationToken) -> Result<Value> {
-    let response = client.send(&Request::post(path, body), stop).await.map_err(|error| match error {
+    let request = Request::post(path, body);
+    let response = client.send(&request, stop).await.map_err(|error| match error {
         RequestError::Interrupted => ProbeError::Interrupted(Left(false)),
-        RequestError::Failed(reason) => ProbeError::Unusable(format!("{path}: no response: {reason}")),
+        RequestError::Failed(reason) => {
+            ProbeError::Unusable(format!("no response from {}: {reason}", client.url(&request)))
+        }
     })?;
     let message = response.body.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
     let message = message.map(|message| format!(": {message}")).unwrap_or_default();
@@ -249,8 +265,11 @@ async fn find_locks(
             return Err(ProbeError::NoLocks);
         }
     }
-    for id in ids {
+    for (number, id) in ids.iter().enumerate() {
         let wrong = |reason: String| ProbeError::Lock(id.clone(), reason);
+        if ids.iter().take(number).any(|other| other == id) {
+            return Err(wrong("it is given twice".to_owned()));
+        }
         let device = ask(client, "/devices/get", json!({ "device_id": id }), stop).await;
         let device = device.map_err(|error| wrong(error.to_string()))?;
         let lock = device.get("device").and_then(|device| Lock::read(device, run));
@@ -258,14 +277,22 @@ async fn find_locks(
         if !lock.is_known() {
             return Err(wrong(format!("Latchkey has no locks of the type {}", lock.device_type)));
         }
+        if !lock.is_online() {
+            return Err(wrong("it is not online".to_owned()));
+        }
         locks.push(lock);
         private.push(device);
     }
-    for lock in &locks {
+    for lock in &mut locks {
+        let mut codes = Vec::new();
         for path in ["/access_codes/list", "/access_codes/unmanaged/list"] {
             // Messages may name a code of the lock. A server without these lists has none to name.
-            private.extend(ask(client, path, json!({ "device_id": lock.device_id }), stop).await.ok());
+            codes.extend(ask(client, path, json!({ "device_id": lock.device_id }), stop).await.ok());
         }
+        let used: Vec<&str> =
+            codes.iter().flat_map(|list| values_at(list, "/access_codes/*/code")).filter_map(Value::as_str).collect();
+        lock.avoid_pins(&used);
+        private.extend(codes);
     }
     Ok((locks, private))
 }
@@ -284,6 +311,10 @@ async fn latchkey_side(url: &str, api_key: &str, target: &Target, stop: &Cancell
         let device = ask(&client, "/devices/get", json!({ "device_id": created }), stop).await?;
         let lock = device.get("device").and_then(|device| Lock::read(device, 0));
         let lock = lock.ok_or_else(|| ProbeError::Unusable("Latchkey has not created the locks".to_owned()))?;
+        if seam.has_backup_pool() {
+            let enable = json!({ "device_id": created, "backup_access_code_pool_enabled": true });
+            ask(&client, "/devices/update", enable, stop).await?;
+        }
         // The PINs are the same on both sides.
         locks.push(seam.with_ids_of(&lock));
     }

@@ -11,7 +11,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 /// The known deviations, with their reasons.
 const KNOWN: &str = include_str!("known.json");
@@ -87,8 +86,21 @@ pub(crate) struct Difference {
 struct Course {
     step: String,
     awaited: String,
-    seam_seconds: f64,
-    latchkey_seconds: f64,
+    at_most_seconds: u64,
+    /// `None`: the value did not come.
+    seam_seconds: Option<f64>,
+    latchkey_seconds: Option<f64>,
+}
+
+impl Course {
+    /// True if the value came late or not at all.
+    fn is_long(&self) -> bool {
+        [self.seam_seconds, self.latchkey_seconds].iter().any(|time| time.is_none_or(|time| time >= LONG_SECONDS))
+    }
+
+    fn describe(&self, seconds: Option<f64>) -> String {
+        seconds.map_or_else(|| format!("not in {} s", self.at_most_seconds), |seconds| format!("{seconds} s"))
+    }
 }
 
 /// A step that was not compared.
@@ -168,8 +180,9 @@ impl Report {
                 report.courses.push(Course {
                     step: name.clone(),
                     awaited: wait.until.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
-                    seam_seconds: tenths(seam.took),
-                    latchkey_seconds: tenths(latchkey.took),
+                    at_most_seconds: wait.at_most_seconds,
+                    seam_seconds: seconds(seam),
+                    latchkey_seconds: seconds(latchkey),
                 });
             }
             for found in comparison.compare(step, &seam.outcome, &latchkey.outcome) {
@@ -202,6 +215,24 @@ impl Report {
         self.differences.is_empty()
     }
 
+    /// True if no step was compared.
+    pub fn is_empty(&self) -> bool {
+        self.compared == 0
+    }
+
+    /// Returns the result in one sentence.
+    pub fn summary(&self) -> String {
+        let same = format!("{} steps compared, without a new difference", self.compared);
+        match self.differences.len() {
+            _ if self.is_empty() => "nothing could be compared: see \"Not compared\" in the report".to_owned(),
+            0 => same,
+            number => format!(
+                "{number} kinds of differences in {} steps: please send the report, see docs/probe.md",
+                self.compared
+            ),
+        }
+    }
+
     /// Writes the report as JSON to a file.
     ///
     /// # Errors
@@ -227,8 +258,7 @@ impl Report {
         );
         write_table(&mut text, "Differences", &self.differences);
         write_table(&mut text, "Known deviations", &self.known_deviations);
-        let is_long = |course: &&Course| course.seam_seconds.max(course.latchkey_seconds) >= LONG_SECONDS;
-        let long: Vec<&Course> = self.courses.iter().filter(is_long).collect();
+        let long: Vec<&Course> = self.courses.iter().filter(|course| course.is_long()).collect();
         if !long.is_empty() {
             let _ = writeln!(
                 text,
@@ -236,11 +266,8 @@ impl Report {
             );
             for course in long {
                 let (step, awaited) = (cell(&course.step), cell(&course.awaited));
-                let _ = writeln!(
-                    text,
-                    "| {step} | {awaited} | {} s | {} s |",
-                    course.seam_seconds, course.latchkey_seconds
-                );
+                let (seam, latchkey) = (course.describe(course.seam_seconds), course.describe(course.latchkey_seconds));
+                let _ = writeln!(text, "| {step} | {awaited} | {seam} | {latchkey} |");
             }
             text.push('\n');
         }
@@ -259,9 +286,10 @@ impl Report {
     }
 }
 
-/// Returns seconds, rounded to tenths.
-fn tenths(time: Duration) -> f64 {
-    (time.as_secs_f64() * 10.0).round() / 10.0
+/// Returns the seconds until an awaited value came, rounded to tenths; `None` if it did not come.
+fn seconds(done: &Done) -> Option<f64> {
+    let is_reached = matches!(done.outcome, Outcome::Answered { is_reached: true, .. });
+    is_reached.then(|| (done.took.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 fn write_table(text: &mut String, title: &str, differences: &[Difference]) {

@@ -1,5 +1,6 @@
 //! Runs a script against one side, and deletes what it has created.
 
+use super::cleanup::OF_WORKSPACE;
 use super::client::{RequestError, Response, sleep};
 use super::compare::Outcome;
 use super::progress::Progress;
@@ -159,7 +160,12 @@ impl Side {
         let begun = Instant::now();
         let mut course: Vec<(String, Duration)> = Vec::new();
         loop {
-            let response = self.client.send_made(&make, interruption).await?;
+            let mut response = self.client.send_made(&make, interruption).await?;
+            if step.count.is_empty()
+                && let Some(body) = &mut response.body
+            {
+                keep_own(&step.request.path, body, &self.marks);
+            }
             *waited += response.waited;
             if response.status == 429 {
                 return Ok(Outcome::Limited);
@@ -181,6 +187,14 @@ impl Side {
             }
             sleep(POLL_INTERVAL, interruption).await?;
         }
+    }
+}
+
+/// Removes the objects of others from a list of the workspace: the other side does not have them.
+fn keep_own(path: &str, body: &mut Value, marks: &Marks) {
+    let kind = OF_WORKSPACE.iter().find(|kind| path.strip_suffix("/list") == Some(kind.path));
+    if let Some(objects) = kind.and_then(|kind| body.get_mut(kind.list)?.as_array_mut()) {
+        objects.retain(|object| marks.is_own(object));
     }
 }
 
@@ -264,6 +278,18 @@ mod tests {
         note(&step, &outcome, Some(&step.request), (&marks, &mut variables, &mut cleanups));
         let id = Request { path: "{id}".to_owned(), ..Request::default() };
         (variables.fill(&id, machine_now()).ok().map(|filled| filled.path), cleanups.len())
+    }
+
+    #[test]
+    fn lists_of_the_workspace_keep_own_objects_only() {
+        let (own, other) = (json!({"name": "latchkey probe 1a2b 1"}), json!({"name": "Lobby"}));
+        let marks = Marks::new("latchkey probe 1a2b");
+        let kept = |path: &str| {
+            let mut body = json!({"spaces": [own, other], "pagination": {}});
+            keep_own(path, &mut body, &marks);
+            body["spaces"].as_array().unwrap().len()
+        };
+        assert_eq!((kept("/spaces/list"), kept("/spaces/get"), kept("/devices/list")), (1, 2, 2));
     }
 
     #[test]

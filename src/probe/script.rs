@@ -23,6 +23,21 @@ const INCLUDED: &[(&str, &str)] = &[
     ("access_grants.json", include_str!("script/access_grants.json")),
 ];
 
+/// Placeholders that have a value in every part.
+const PLACEHOLDERS: &[&str] = &[
+    "device_id",
+    "other_device_id",
+    "connected_account_id",
+    "workspace_id",
+    "unknown_id",
+    "name",
+    "key",
+    "pin_1",
+    "pin_2",
+    "pin_3",
+    "pin_4",
+];
+
 /// Maximum time that a step may wait for a value.
 const MAX_WAIT_SECONDS: u64 = 600;
 
@@ -154,7 +169,7 @@ impl Script {
         if mistakes.is_empty() { Ok(script) } else { Err(invalid(mistakes)) }
     }
 
-    /// Returns what the schema cannot express: names that occur twice, and limits.
+    /// Returns what the schema cannot express: names that occur twice, placeholders without a value, and limits.
     fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut titles = BTreeSet::new();
@@ -163,7 +178,20 @@ impl Script {
                 mistakes.push(format!("{}: this part occurs twice", part.part));
             }
             let mut names = BTreeSet::new();
+            let mut variables = Variables::default();
+            for name in PLACEHOLDERS {
+                variables.set(name, "");
+            }
             for step in &part.steps {
+                let request = variables.fill(&step.request, Timestamp::UNIX_EPOCH);
+                for name in step.remember.keys() {
+                    variables.set(name, "");
+                }
+                let cleanup = step.cleanup.iter().map(|cleanup| variables.fill(cleanup, Timestamp::UNIX_EPOCH));
+                for name in cleanup.chain([request]).filter_map(Result::err) {
+                    let explanation = "neither a placeholder nor remembered before";
+                    mistakes.push(format!("{}, {}: {{{name}}} is {explanation}", part.part, step.step));
+                }
                 if !names.insert(&step.step) {
                     mistakes.push(format!("{}: the step {} occurs twice", part.part, step.step));
                 }
@@ -322,12 +350,20 @@ mod tests {
     #[test]
     fn invalid_scripts_are_rejected_with_the_places_of_the_mistakes() {
         let step = json!({"step": "one", "request": {"path": "/devices/get"}});
+        let get = |id: &str| json!({"step": "get", "request": {"path": "/devices/get", "body": {"device_id": id}}});
+        let cleanup = json!({"path": "/devices/delete", "body": {"device_id": "{id}"}});
+        let create = json!({"step": "create", "request": {"path": "/x"}, "cleanup": cleanup});
         for (script, place) in [
             (json!({"parts": [{"part": "a"}]}), "/parts/0"),
             (json!({"parts": [{"part": "a", "steps": [{"step": "one"}]}]}), "/parts/0/steps/0"),
             (json!({"parts": [{"part": "a", "steps": [step, step]}]}), "the step one occurs twice"),
-            (json!({"parts": [{"part": "a", "steps": [step]}, {"part": "a", "steps": []}]}), "occurs twice"),
+            (json!({"parts": [{"part": "a", "steps": [step]}, {"part": "a", "steps": [step]}]}), "occurs twice"),
+            (json!({"parts": []}), "/parts"),
+            (json!({"parts": [{"part": "a", "steps": []}]}), "/parts/0/steps"),
             (json!({"parts": [{"part": "a", "steps": [{"step": "b", "request": {"path": "x"}}]}]}), "/request/path"),
+            (json!({"parts": [{"part": "a", "steps": [get("{id}")]}]}), "a, get: {id} is neither"),
+            (json!({"parts": [{"part": "a", "steps": [get("{now+1}")]}]}), "a, get: {now+1} is neither"),
+            (json!({"parts": [{"part": "a", "steps": [create]}]}), "a, create: {id} is neither"),
         ] {
             let error = Script::parse("own.json", &script.to_string()).unwrap_err().to_string();
             assert!(error.starts_with("the script own.json is invalid") && error.contains(place), "{error}");

@@ -67,7 +67,7 @@ impl Pending {
         let requests = self.left.iter().chain(&self.created);
         let deletion = |request: &Request| {
             let body = request.body.clone().unwrap_or_default();
-            format!("could not be deleted; the request would be: {} {body}", request.path)
+            format!("could not be undone; the request would be: {} {body}", request.path)
         };
         let unread = |path: &String| format!("could not be checked for what the probe has created: {path}");
         requests.map(deletion).chain(self.unread.iter().map(unread)).collect()

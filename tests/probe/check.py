@@ -110,6 +110,9 @@ def kind(difference):
 
 def check_nothing_left(key, locks):
     for lock in locks:
+        properties = post("/devices/get", {"device_id": lock}, key)["device"]["properties"]
+        if properties.get("backup_access_code_pool_enabled"):
+            fail("a pool of backup codes is left")
         for path in ("/access_codes/list", "/access_codes/unmanaged/list"):
             codes = post(path, {"device_id": lock}, key)["access_codes"]
             left = [code for code in codes if code["status"] != "removing"]
@@ -123,10 +126,24 @@ def check_nothing_left(key, locks):
 
 
 def against_latchkey():
+    """A workspace in use: what is in it makes no difference and is not changed."""
     key, locks = workspace()
+    code = post("/access_codes/create", {"device_id": locks[0], "name": "Cleaner", "code": "2461"}, key)["access_code"]
+    space = post("/spaces/create", {"name": "Lobby", "device_ids": locks}, key)["space"]
+    webhook = post("/webhooks/create", {"url": "http://127.0.0.1:1/", "event_types": ["device.connected"]}, key)["webhook"]
+    code_id = {"access_code_id": code["access_code_id"]}
+    while (code := post("/access_codes/get", code_id, key)["access_code"])["status"] != "set":
+        time.sleep(0.1)
     found, text = probe(BASE_URL, key, 0)
     if found["differences"] or found["known_deviations"]:
         fail(f"differences between two Latchkeys\n{text}")
+    kept = post("/access_codes/get", code_id, key)["access_code"]
+    if kept != code:
+        fail(f"a code of the user was changed: {code}\n{kept}")
+    post("/access_codes/delete", code_id, key)
+    post("/spaces/delete", {"space_id": space["space_id"]}, key)
+    post("/webhooks/delete", {"webhook_id": webhook["webhook_id"]}, key)
+    time.sleep(1)
     check_nothing_left(key, locks)
 
 
@@ -203,10 +220,15 @@ def refusals():
         ("http://connect.getseam.com", {}, "is not the address of a server"),
         (f"http://127.0.0.1:{free_port()}", {}, "no response"),
         (BASE_URL, {"key": "seam_test0000_unknown"}, "API Key not found"),
-        (BASE_URL, {"device": "99999999-9999-4999-8999-999999999999"}, "cannot be used"),
+        (BASE_URL, {"devices": ["99999999-9999-4999-8999-999999999999"]}, "cannot be used"),
+        (BASE_URL, {"devices": [locks[0], locks[0]]}, "it is given twice"),
+        (BASE_URL, {"report": "/nonexistent/report.json"}, "there is no such folder"),
     ]:
-        device = ["--device-id", options["device"]] if "device" in options else []
-        arguments = [PROGRAM, "probe", "--against", url, *device]
+        arguments = [PROGRAM, "probe", "--against", url]
+        for device in options.get("devices", []):
+            arguments += ["--device-id", device]
+        if "report" in options:
+            arguments += ["--report", options["report"]]
         ran = subprocess.run(arguments, env=environment(options.get("key", key)), capture_output=True, text=True, timeout=LIMIT)
         if ran.returncode != 2 or message not in ran.stderr or ran.stdout:
             fail(f"{url}: exit code {ran.returncode}, not 2 and {message}\n{ran.stdout}\n{ran.stderr}")
@@ -265,7 +287,7 @@ def interrupted_twice():
                 begun.send_signal(signal.SIGINT)
                 break
         errors = begun.stderr.read()
-        if begun.wait(timeout=10) == 0 or "could not be deleted; the request would be: /spaces/delete" not in errors:
+        if begun.wait(timeout=10) == 0 or "could not be undone; the request would be: /spaces/delete" not in errors:
             fail(f"interrupted twice: exit code {begun.returncode}\n{errors}")
     finally:
         begun.kill()
