@@ -20,7 +20,7 @@ mod vocabulary;
 pub(crate) use self::report::Report;
 pub(crate) use self::script::ScriptError;
 
-use self::client::{Client, RequestError, check_url};
+use self::client::{Client, RequestError, check_url, sleep};
 use self::compare::Comparison;
 use self::locks::Lock;
 use self::progress::Progress;
@@ -37,6 +37,7 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// An id that no object has.
@@ -44,6 +45,10 @@ const UNKNOWN_ID: &str = "99999999-9999-4999-8999-999999999999";
 
 /// Lifetime of the workspace in Latchkey.
 const WORKSPACE_LIFETIME: &str = "PT1H";
+
+/// Time between two checks whether Latchkey has filled a pool of backup codes, and their number.
+const POOL_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_POOL_CHECKS: usize = 50;
 
 /// Reason why a probe could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -312,13 +317,28 @@ async fn latchkey_side(url: &str, api_key: &str, target: &Target, stop: &Cancell
         let lock = device.get("device").and_then(|device| Lock::read(device, 0));
         let lock = lock.ok_or_else(|| ProbeError::Unusable("Latchkey has not created the locks".to_owned()))?;
         if seam.has_backup_pool() {
-            let enable = json!({ "device_id": created, "backup_access_code_pool_enabled": true });
-            ask(&client, "/devices/update", enable, stop).await?;
+            enable_backup_pool(&client, created, stop).await?;
         }
         // The PINs are the same on both sides.
         locks.push(seam.with_ids_of(&lock));
     }
     Ok(side(client, locks, &target.side.marks, &created))
+}
+
+/// Enables the pool of backup codes of a lock in Latchkey, and waits until it is full: until then the lock has an error.
+/// If Latchkey refuses it or takes too long, the report shows the difference.
+async fn enable_backup_pool(client: &Client, device_id: &Value, stop: &CancellationToken) -> Result<()> {
+    let enable = json!({ "device_id": device_id, "backup_access_code_pool_enabled": true });
+    if let Err(ProbeError::Unusable(_)) = ask(client, "/devices/update", enable, stop).await {
+        return Ok(());
+    }
+    for _ in 0..MAX_POOL_CHECKS {
+        let device = ask(client, "/devices/get", json!({ "device_id": device_id }), stop).await?;
+        if values_at(&device, "/device/errors/*").is_empty() || sleep(POOL_CHECK_INTERVAL, stop).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Tells the user what is left in the workspace.

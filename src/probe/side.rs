@@ -65,12 +65,12 @@ impl Pending {
     /// Returns what is left, for the user.
     pub(super) fn describe(&self) -> Vec<String> {
         let requests = self.left.iter().chain(&self.created);
-        let deletion = |request: &Request| {
+        let undoing = |request: &Request| {
             let body = request.body.clone().unwrap_or_default();
             format!("could not be undone; the request would be: {} {body}", request.path)
         };
         let unread = |path: &String| format!("could not be checked for what the probe has created: {path}");
-        requests.map(deletion).chain(self.unread.iter().map(unread)).collect()
+        requests.map(undoing).chain(self.unread.iter().map(unread)).collect()
     }
 }
 

@@ -131,6 +131,9 @@ def against_latchkey():
     code = post("/access_codes/create", {"device_id": locks[0], "name": "Cleaner", "code": "2461"}, key)["access_code"]
     space = post("/spaces/create", {"name": "Lobby", "device_ids": locks}, key)["space"]
     webhook = post("/webhooks/create", {"url": "http://127.0.0.1:1/", "event_types": ["device.connected"]}, key)["webhook"]
+    # Only one lock has a pool of backup codes, which the probe must not disable.
+    pool = {"device_id": locks[1], "backup_access_code_pool_enabled": True}
+    post("/devices/update", pool, key)
     code_id = {"access_code_id": code["access_code_id"]}
     while (code := post("/access_codes/get", code_id, key)["access_code"])["status"] != "set":
         time.sleep(0.1)
@@ -140,6 +143,10 @@ def against_latchkey():
     kept = post("/access_codes/get", code_id, key)["access_code"]
     if kept != code:
         fail(f"a code of the user was changed: {code}\n{kept}")
+    with_pool = post("/devices/get", {"device_id": locks[1]}, key)["device"]["properties"]
+    if not with_pool.get("backup_access_code_pool_enabled"):
+        fail("a pool of backup codes of the user was disabled")
+    post("/devices/update", {**pool, "backup_access_code_pool_enabled": False}, key)
     post("/access_codes/delete", code_id, key)
     post("/spaces/delete", {"space_id": space["space_id"]}, key)
     post("/webhooks/delete", {"webhook_id": webhook["webhook_id"]}, key)
