@@ -10,13 +10,20 @@ pub(crate) async fn keep_running<F>(name: &'static str, task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    restart_after(RESTART_DELAY, name, task).await;
+}
+
+async fn restart_after<F>(delay: Duration, name: &'static str, task: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     loop {
         let mut running = AbortOnDrop(tokio::spawn(task()));
         match (&mut running.0).await {
             Ok(()) => tracing::error!(name, "a server task ended; restarting it"),
             Err(error) => tracing::error!(name, %error, "a server task panicked; restarting it"),
         }
-        tokio::time::sleep(RESTART_DELAY).await;
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -36,7 +43,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Semaphore;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn task_that_panics_or_ends_is_started_again() {
         let (starts, going) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let task = {
@@ -52,7 +59,7 @@ mod tests {
                 }
             }
         };
-        let supervisor = tokio::spawn(async move { keep_running("a test", task).await });
+        let supervisor = tokio::spawn(async move { restart_after(Duration::ZERO, "a test", task).await });
         going.acquire().await.unwrap().forget();
         assert_eq!(starts.load(Ordering::SeqCst), 3);
         supervisor.abort();
