@@ -1,6 +1,6 @@
 //! Checks the server against the two contract documents, path by path and parameter by parameter.
 
-use crate::support::{TestWorkspace, ask, run};
+use crate::support::{CONTROL_CONTRACT, SEAM_CONTRACT, TestWorkspace, ask, run};
 use latchkey::testing::contract::{self, Contract, Endpoint};
 use latchkey::testing::{control, server};
 use serde_json::{Map, Value, json};
@@ -12,22 +12,21 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Returns both documents, each with the paths that the router serves for it.
-fn documents() -> [(Contract, Vec<&'static str>); 2] {
+/// Returns both contracts, each with the paths that the router serves for it.
+fn documents() -> [(&'static Contract, Vec<&'static str>); 2] {
     [
-        (Contract::parse(contract::OPENAPI).unwrap(), latchkey::testing::api::routes().into_parts().1),
-        (Contract::parse(contract::CONTROL_OPENAPI).unwrap(), control::routes().into_parts().1),
+        (&SEAM_CONTRACT, latchkey::testing::api::routes().into_parts().1),
+        (&CONTROL_CONTRACT, control::routes().into_parts().1),
     ]
 }
 
-/// Returns all operations of both documents: path, method and the whole document.
-fn operations() -> Vec<(String, &'static str, Value)> {
+/// Returns all operations of both contracts: contract, path and method.
+fn operations() -> Vec<(&'static Contract, &'static str, &'static str)> {
     let mut operations = Vec::new();
     for (contract, _) in documents() {
         for path in contract.paths() {
-            for method in contract.endpoint(path).unwrap().methods() {
-                operations.push((path.to_owned(), method, contract.document().clone()));
-            }
+            let methods = contract.endpoint(path).unwrap().methods();
+            operations.extend(methods.into_iter().map(|method| (contract, path, method)));
         }
     }
     operations
@@ -55,9 +54,8 @@ fn router_and_contracts_have_the_same_paths() {
 #[test]
 fn paths_outside_the_contract_respond_and_reject_in_the_envelope() {
     run(async {
-        let contract = Contract::parse(contract::OPENAPI).unwrap();
         for path in server::OUTSIDE_THE_CONTRACT.iter().chain(&["/_emulator/openapi.json"]) {
-            assert!(contract.endpoint(path).is_none(), "{path} is in the contract");
+            assert!(SEAM_CONTRACT.endpoint(path).is_none(), "{path} is in the contract");
             assert_eq!(ask("GET", path, &[], "").await.status, 200, "{path}");
             ask("PATCH", path, &[], "").await.error(405, "method_not_allowed");
         }
@@ -67,9 +65,8 @@ fn paths_outside_the_contract_respond_and_reject_in_the_envelope() {
 #[test]
 fn page_of_a_webview_is_outside_the_contract_and_responds_in_html() {
     run(async {
-        let contract = Contract::parse(contract::OPENAPI).unwrap();
         let page = "/connect_webviews/view";
-        assert!(contract.endpoint(page).is_none());
+        assert!(SEAM_CONTRACT.endpoint(page).is_none());
         let reply = ask("GET", page, &[], "").await;
         assert_eq!((reply.status, reply.headers["content-type"].to_str().unwrap()), (404, "text/html; charset=utf-8"));
         ask("PATCH", page, &[], "").await.error(405, "method_not_allowed");
@@ -121,8 +118,7 @@ fn paths_accept_the_methods_of_the_contract_and_reject_all_others() {
 #[test]
 fn paths_require_a_credential_before_anything_else_is_checked() {
     run(async {
-        let (contract, _) = &documents()[0];
-        for path in contract.paths() {
+        for path in SEAM_CONTRACT.paths() {
             for method in METHODS {
                 let error = ask(method, path, &[], "not JSON").await.error(401, "unauthorized");
                 assert_eq!(error["message"], "No authentication methods succeeded", "{method} {path}");
@@ -134,8 +130,7 @@ fn paths_require_a_credential_before_anything_else_is_checked() {
 #[test]
 fn control_plane_rejects_unknown_keys_on_every_path() {
     run(async {
-        let (contract, _) = &documents()[1];
-        for path in contract.paths() {
+        for path in CONTROL_CONTRACT.paths() {
             for method in METHODS {
                 let bearer = [("authorization", "Bearer seam_test_unknown")];
                 let error = ask(method, path, &bearer, "not JSON").await.error(401, "unauthorized");
@@ -154,9 +149,9 @@ fn schemas_of_both_documents_can_be_compiled() {
 
 #[test]
 fn operations_have_a_summary_and_a_description() {
-    for (path, method, document) in operations() {
+    for (contract, path, method) in operations() {
         for text in ["summary", "description"] {
-            let text = &described(&document, &path, method)[text];
+            let text = &described(contract.document(), path, method)[text];
             assert!(text.as_str().is_some_and(|text| !text.trim().is_empty()), "{method} {path}");
         }
     }
@@ -286,17 +281,16 @@ fn parameters_reject_values_of_other_types_and_are_named_in_the_error() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let mut refused = 0;
-        for (path, method, document) in operations() {
-            let documents = documents();
-            let endpoint = documents.iter().find_map(|(contract, _)| contract.endpoint(&path)).unwrap();
-            let bearer = bearer(&workspace, endpoint);
+        for (contract, path, method) in operations() {
+            let document = contract.document();
+            let bearer = bearer(&workspace, contract.endpoint(path).unwrap());
             let headers = [("authorization", bearer.as_str()), JSON];
-            for (name, schema) in parameters(&document, described(&document, &path, method)) {
-                let in_body = misfits(&document, schema).into_iter().map(|value| {
+            for (name, schema) in parameters(document, described(document, path, method)) {
+                let in_body = misfits(document, schema).into_iter().map(|value| {
                     let body = Map::from_iter([(name.to_owned(), value)]);
-                    (path.clone(), Value::from(body).to_string())
+                    (path.to_owned(), Value::from(body).to_string())
                 });
-                let in_query = unreadable_texts(&document, schema)
+                let in_query = unreadable_texts(document, schema)
                     .into_iter()
                     .map(|text| (format!("{path}?{name}={text}"), String::new()));
                 for (path, body) in in_body.chain(in_query) {

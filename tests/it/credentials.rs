@@ -1,10 +1,9 @@
 //! Credentials: each path accepts the kinds that the contract lists, and no others. Persons and their workspaces.
 
-use crate::support::{CONSOLE_SESSION_SECRET, Reply, TestWorkspace, UNKNOWN, app, ask, post_as, run};
+use crate::support::{CONSOLE_SESSION_SECRET, Reply, SEAM_CONTRACT, TestWorkspace, UNKNOWN, app, ask, post_as, run};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use latchkey::testing::contract::{Contract, OPENAPI};
 use latchkey::testing::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
 use latchkey::testing::engine::sandbox;
 use serde_json::{Value, json};
@@ -90,14 +89,13 @@ async fn kinds(workspace: &TestWorkspace) -> Vec<Kind> {
 #[test]
 fn paths_accept_exactly_the_credentials_that_the_contract_lists() {
     run(async {
-        let contract = Contract::parse(OPENAPI).unwrap();
         let workspace = TestWorkspace::with_locks(1).await;
         let kinds = kinds(&workspace).await;
         let mut schemes: BTreeSet<&str> = kinds.iter().flat_map(|(_, schemes)| schemes.iter().copied()).collect();
         schemes.insert("support_read_only_token");
         let (mut accepted, mut rejected) = (0, 0);
-        for path in contract.paths() {
-            let endpoint = contract.endpoint(path).unwrap();
+        for path in SEAM_CONTRACT.paths() {
+            let endpoint = SEAM_CONTRACT.endpoint(path).unwrap();
             let unknown: Vec<&str> = endpoint.security().filter(|scheme| !schemes.contains(scheme)).collect();
             assert!(unknown.is_empty(), "{path} has schemes that no credential of this test has: {unknown:?}");
             for (headers, schemes) in &kinds {

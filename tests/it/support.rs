@@ -16,7 +16,7 @@ use latchkey::testing::postgres::private::Download;
 use latchkey::testing::postgres::{self, Database, PoolLimits};
 use latchkey::testing::server;
 use serde_json::{Value, json};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -142,6 +142,12 @@ fn with_deviations(document: &str) -> String {
     }
     document.to_string()
 }
+
+/// Contract of Seam's API, and that of the control plane. Parsed once: a debug build takes some time for it.
+pub(crate) static SEAM_CONTRACT: LazyLock<Contract> =
+    LazyLock::new(|| Contract::parse(contract::OPENAPI).expect("the contract parses"));
+pub(crate) static CONTROL_CONTRACT: LazyLock<Contract> =
+    LazyLock::new(|| Contract::parse(contract::CONTROL_OPENAPI).expect("the contract parses"));
 
 /// Checks a response against the contract that contains its path, if any.
 pub(crate) fn check_response(method: &str, path: &str, status: u16, body: &Value) {

@@ -1,10 +1,9 @@
 //! Unusual input, which must never cause a server error.
 
 use super::{JSON, ids};
-use crate::support::{Reply, START, TestWorkspace, app, run};
+use crate::support::{CONTROL_CONTRACT, Reply, SEAM_CONTRACT, START, TestWorkspace, app, run};
 use axum::body::Body;
 use axum::http::Request;
-use latchkey::testing::contract::{self, Contract};
 use latchkey::testing::server;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -317,8 +316,7 @@ fn requests(document: &Value, operation: &Value, known_ids: &[String]) -> BoxedS
 #[test]
 fn random_input_never_causes_a_server_error_on_any_path() {
     let router = server::router(app());
-    for text in [contract::OPENAPI, contract::CONTROL_OPENAPI] {
-        let contract = Contract::parse(text).unwrap();
+    for contract in [&SEAM_CONTRACT, &CONTROL_CONTRACT] {
         let document = contract.document();
         for path in contract.paths() {
             // A separate workspace for each path: some paths delete it or move its clock to the end of time.
@@ -401,11 +399,10 @@ fn odd_values() -> [Value; 9] {
 #[test]
 fn parameters_with_odd_values_never_cause_a_server_error_on_any_route() {
     run(async {
-        let contract = Contract::parse(contract::OPENAPI).unwrap();
-        let document = contract.document();
+        let document = SEAM_CONTRACT.document();
         let operations = || {
-            contract.paths().flat_map(|path| {
-                let methods = contract.endpoint(path).unwrap().methods();
+            SEAM_CONTRACT.paths().flat_map(|path| {
+                let methods = SEAM_CONTRACT.endpoint(path).unwrap().methods();
                 methods
                     .into_iter()
                     .map(move |method| (path, method, &document["paths"][path][method.to_ascii_lowercase()]))

@@ -1,8 +1,7 @@
 //! Isolation route by route: for the key of another workspace, and for a client session of another account, every route
 //! of the contract answers as if the thing that the request names did not exist.
 
-use crate::support::{Reply, TestWorkspace, UNKNOWN, post_as, run};
-use latchkey::testing::contract::{Contract, OPENAPI};
+use crate::support::{Reply, SEAM_CONTRACT, TestWorkspace, UNKNOWN, post_as, run};
 use serde_json::{Value, json};
 
 /// A workspace with things of one account, which others must not see.
@@ -374,15 +373,14 @@ fn about_others(path: &str) -> Option<Vec<Value>> {
 
 /// Returns true if the endpoint accepts this kind of credential.
 fn accepts(path: &str, scheme: &str) -> bool {
-    Contract::parse(OPENAPI).unwrap().endpoint(path).unwrap().allows(scheme)
+    SEAM_CONTRACT.endpoint(path).unwrap().allows(scheme)
 }
 
 /// Sends all requests as this caller and checks that nothing of the victim is visible. Returns the number of requests.
 async fn check(victim: &Victim, token: &str, scheme: &str) -> usize {
-    let contract = Contract::parse(OPENAPI).unwrap();
     let before = victim.state().await;
     let mut checked = 0;
-    for path in contract.paths().filter(|path| accepts(path, scheme)) {
+    for path in SEAM_CONTRACT.paths().filter(|path| accepts(path, scheme)) {
         for template in requests(path) {
             let named = post_as(token, path, victim.request(&template, true)).await;
             let nothing = post_as(token, path, victim.request(&template, false)).await;
@@ -436,8 +434,7 @@ fn routes_hide_everything_from_the_session_of_another_customer() {
 
 #[test]
 fn routes_of_the_contract_are_all_covered() {
-    let contract = Contract::parse(OPENAPI).unwrap();
-    for path in contract.paths() {
+    for path in SEAM_CONTRACT.paths() {
         requests(path);
     }
 }

@@ -127,7 +127,7 @@ fn import_takes_less_than_three_times_the_memory_of_its_document() {
     let code = json!({ "device_id": locks["devices"][0]["device_id"], "sync": true });
     wait_for(latchkey.post("/access_codes/create", code));
     let exported: Value = serde_json::from_str(&body(&latchkey, &latchkey.api_key, 0)).unwrap();
-    let large = json!({ "snapshot": with_events(exported["snapshot"].clone(), 40_000_000) }).to_string();
+    let large = json!({ "snapshot": with_events(exported["snapshot"].clone(), 20_000_000) }).to_string();
     let (length, before) = (large.len() as u64, memory(&latchkey, "VmRSS"));
     let (status, imported) = import(&latchkey, &latchkey.api_key, large);
     assert_eq!(status, 200, "{imported}");
