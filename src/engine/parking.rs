@@ -1,12 +1,15 @@
 //! Devices whose access codes cannot be processed: retried after growing delays, and logged once.
 
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Delay before the first retry.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// Time after which a retry that began at the end of the delay has surely ended. Longer than a batch may take.
+const MAX_RETRY: Duration = Duration::from_mins(2);
 
 /// Maximum delay before a retry.
 const MAX_DELAY: Duration = Duration::from_mins(5);
@@ -33,16 +36,12 @@ impl Parking {
         }
     }
 
-    /// Removes a device after a successful retry.
-    pub(super) fn release(&self, device_id: Uuid) {
-        self.0.lock().remove(&device_id);
-    }
-
-    /// Removes all devices except these, which were still parked when a batch began. Called after the batch has
-    /// succeeded: no other device failed again.
-    pub(super) fn retain(&self, parked: &[Uuid]) {
-        let mut devices = self.0.lock();
-        devices.retain(|device_id, _| parked.contains(device_id));
+    /// Removes the devices of a batch that has succeeded, and those that nobody has retried although their delay ended
+    /// long ago, because nothing is due on them any more.
+    pub(super) fn release_all(&self, processed: &BTreeSet<Uuid>) {
+        let now = Instant::now();
+        let is_forgotten = |parked: &Parked| parked.until + MAX_RETRY < now;
+        self.0.lock().retain(|device_id, parked| !processed.contains(device_id) && !is_forgotten(parked));
     }
 
     /// Returns the devices to skip now.

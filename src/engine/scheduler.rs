@@ -7,8 +7,8 @@
 //!
 //! A device whose codes cannot be processed, for example because a row does not decode, is isolated and parked, so that
 //! the other devices continue. The number of steps of a tick is limited as well: the remaining steps stay due for the
-//! next tick. While some workspaces have more due codes than a batch takes, a second loop processes the other
-//! workspaces.
+//! next tick. While more codes are due than a batch takes, several batches run at the same time, on different devices.
+//! While some workspaces have many due codes, a second loop processes the other workspaces.
 
 use super::app::{App, SchedulerRound};
 use crate::clock::{Timestamp, machine_now};
@@ -22,15 +22,20 @@ use futures_util::FutureExt as _;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Maximum number of codes per transaction, about 50 ms of work. Requests for their devices, and other codes that fall
+/// Maximum number of codes per transaction, about 20 ms of work. Requests for their devices, and other codes that fall
 /// due, wait for it.
 const BATCH: usize = 400;
 
 /// Maximum number of codes per transaction while batches of requests create or change codes: they wait for the devices
 /// of the transaction.
 const BATCH_BESIDE_REQUESTS: usize = 64;
+
+/// Number of batches at the same time while more codes are due than a batch takes. Each needs a connection. On two cores
+/// two of them take two thirds of the time of one, and more than three are hardly faster.
+const PARALLEL_BATCHES: usize = 3;
 
 /// Part of a batch from which a workspace is busy: the second loop then processes the other workspaces.
 const BUSY_PART: usize = 10;
@@ -44,7 +49,8 @@ const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
 /// Minimum time between two rounds: under load, many small batches become a few larger ones.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Minimum time between two rounds while other transactions hold the locks of all due devices.
+/// Minimum time between two rounds that find nothing to process although codes are due, because other transactions hold
+/// the locks of their devices.
 const MIN_INTERVAL_WHILE_HELD: Duration = Duration::from_millis(50);
 
 /// Maximum sleep, which is also the maximum delay until work left by another process is found.
@@ -73,26 +79,77 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Runs batches as long as they are full. Returns the next time at which codes are due, and whether any were processed.
+/// Runs batches as long as they are full: the first one alone, the others at the same time. Returns the next time at
+/// which codes are due, and whether any were processed.
 async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
     let mut has_done_something = false;
-    loop {
-        let has_requests = !app.creates.is_idle() || !app.updates.is_idle();
-        let most = if has_requests { BATCH_BESIDE_REQUESTS } else { BATCH };
-        match batch(app, Lane::Oldest, most).await {
-            Err(error) => return (Err(error), has_done_something),
-            Ok(done) => {
-                has_done_something |= done > 0;
-                // A batch that is not full is the last: codes that fell due meanwhile wait for the next round.
-                if done < most {
-                    break;
-                }
-            }
-        }
-        // Report progress, so that a long round does not look like a stopped scheduler.
-        app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+    let wake_at = round_until_idle(app, &mut has_done_something).await;
+    (wake_at, has_done_something)
+}
+
+async fn round_until_idle(app: &App, has_done_something: &mut bool) -> Result<Option<Timestamp>> {
+    let first = oldest_batch(app).await?;
+    *has_done_something = first != Batch::Empty;
+    if first == Batch::Full {
+        process_backlog(app).await?;
     }
-    (next_wake_at(app).await, has_done_something)
+    let wake_at = next_wake_at(app).await?;
+    if wake_at.is_some_and(|wake_at| wake_at <= machine_now()) {
+        // Other transactions have locked the devices of the codes that have been due longest: look past all of them.
+        *has_done_something |= batch(app, Lane::Oldest { window: usize::MAX }, BATCH).await? > 0;
+    }
+    Ok(wake_at)
+}
+
+/// Runs batches as long as they are full, [`PARALLEL_BATCHES`] at the same time. They process different devices.
+///
+/// # Errors
+/// The first error of a batch, after all others have ended.
+async fn process_backlog(app: &App) -> Result<()> {
+    let mut loops = JoinSet::new();
+    for _ in 0..PARALLEL_BATCHES {
+        let app = app.clone();
+        loops.spawn(async move {
+            while oldest_batch(&app).await? == Batch::Full {
+                // Report progress, so that a long round does not look like a stopped scheduler.
+                app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+            }
+            Ok(())
+        });
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = loops.join_next().await {
+        outcome = outcome.and(ended.unwrap_or_else(|error| Err(Error::Internal(error.into()))));
+    }
+    outcome
+}
+
+/// Size of a batch that was processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    Empty,
+    /// Codes that fell due meanwhile wait for the next round.
+    Partial,
+    Full,
+}
+
+/// Returns true if probably more codes are due than this batch has. Batches have fewer codes than the maximum also if
+/// their devices have fewer due codes than the average.
+fn is_full(done: usize, most: usize) -> bool {
+    done >= most / 2
+}
+
+/// Processes a batch of the codes that have been due for the longest time.
+async fn oldest_batch(app: &App) -> Result<Batch> {
+    let has_requests = !app.creates.is_idle() || !app.updates.is_idle();
+    let size = if has_requests { BATCH_BESIDE_REQUESTS } else { BATCH };
+    // The first codes may be on devices that the other batches have locked.
+    let window = size * (PARALLEL_BATCHES + 1);
+    Ok(match batch(app, Lane::Oldest { window }, size).await? {
+        0 => Batch::Empty,
+        done if is_full(done, size) => Batch::Full,
+        _ => Batch::Partial,
+    })
 }
 
 /// Returns the next time at which codes are due, and updates the busy workspaces. If codes are still due after a round,
@@ -122,6 +179,7 @@ pub(crate) async fn run_beside_busy(app: App) {
             Err(_) => return,
         };
         let sleep = match batch(&app, Lane::NewestExcept(&busy), BATCH).await {
+            Ok(0) => MIN_INTERVAL_WHILE_HELD,
             Ok(_) => MIN_INTERVAL,
             // While the database is unavailable, the workspaces stay busy: log one line per second instead of fifty.
             Err(error) => {
@@ -136,8 +194,8 @@ pub(crate) async fn run_beside_busy(app: App) {
 /// Selection of the due codes for a batch.
 #[derive(Clone, Copy)]
 enum Lane<'a> {
-    /// The codes that have been due for the longest time.
-    Oldest,
+    /// The codes that have been due for the longest time, on devices of the first `window` of them.
+    Oldest { window: usize },
     /// The codes that have been due for the shortest time, except those of these workspaces, with all other due codes
     /// on their devices.
     NewestExcept(&'a [Uuid]),
@@ -149,7 +207,7 @@ enum Lane<'a> {
 /// # Errors
 /// Those of the database, and any error before a device is claimed. Errors of single devices park these devices.
 pub async fn tick(app: &App) -> Result<usize> {
-    batch(app, Lane::Oldest, BATCH).await
+    batch(app, Lane::Oldest { window: usize::MAX }, BATCH).await
 }
 
 /// Processes one batch of this lane, at most this number of codes, and returns their number.
@@ -157,13 +215,7 @@ async fn batch(app: &App, lane: Lane<'_>, most: usize) -> Result<usize> {
     let parked = app.parking.parked();
     let mut claimed = BTreeSet::new();
     match attempt(app, Devices::AllExcept(&parked, lane), most, &mut claimed).await {
-        Ok(done) => {
-            if matches!(lane, Lane::Oldest) {
-                // Devices whose delay was over took part in the batch, and did not fail again.
-                app.parking.retain(&parked);
-            }
-            Ok(done)
-        }
+        Ok(done) => Ok(done),
         // Without claimed devices, no device can be the cause.
         Err(error) if claimed.is_empty() || is_database_error(&error) => Err(error),
         Err(error) => {
@@ -191,12 +243,7 @@ async fn isolate_failures(app: &App, device_ids: &[Uuid]) -> Result<usize> {
             continue;
         }
         match attempt(app, Devices::Only(devices), BATCH, &mut BTreeSet::new()).await {
-            Ok(codes) => {
-                done += codes;
-                for device_id in devices {
-                    app.parking.release(*device_id);
-                }
-            }
+            Ok(codes) => done += codes,
             Err(error) if is_database_error(&error) => return Err(error),
             Err(error) => match devices {
                 [device_id] => app.parking.park(*device_id, &error),
@@ -225,6 +272,9 @@ async fn attempt(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTr
     match outcome {
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
+            if done.is_ok() {
+                app.parking.release_all(claimed);
+            }
             if codes > 0 {
                 app.metrics.record_processed_access_codes(codes);
                 tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "processed due access codes");
@@ -242,16 +292,18 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
-        Devices::AllExcept(parked, Lane::Oldest) => {
-            access_codes::claim_due(&mut tx, machine_now, DueOn::AllExcept(parked), most).await?
+        Devices::AllExcept(parked, Lane::Oldest { window }) => {
+            access_codes::claim_due(&mut tx, machine_now, DueOn::AllExcept(parked), (most, window)).await?
         }
         Devices::AllExcept(parked, Lane::NewestExcept(busy)) => {
             access_codes::claim_newly_due(&mut tx, machine_now, (parked, busy), most).await?
         }
-        Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), most).await?,
+        Devices::Only(ids) => {
+            access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), (most, usize::MAX)).await?
+        }
     };
     let (only, parked, busy): (Option<&[Uuid]>, &[Uuid], &[Uuid]) = match devices {
-        Devices::AllExcept(parked, Lane::Oldest) => (None, parked, &[]),
+        Devices::AllExcept(parked, Lane::Oldest { .. }) => (None, parked, &[]),
         Devices::AllExcept(parked, Lane::NewestExcept(busy)) => (None, parked, busy),
         Devices::Only(ids) => (Some(ids), &[], &[]),
     };
@@ -260,7 +312,7 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     if claimed.is_empty() {
         return Ok(0);
     }
-    if due.len() >= most && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
+    if is_full(due.len(), most) && matches!(devices, Devices::AllExcept(_, Lane::Oldest { .. })) {
         // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
         app.busy_workspaces.send_replace(busy_workspaces(&workspaces, most));

@@ -26,30 +26,48 @@ pub(crate) enum DueOn<'a> {
     AllExcept(&'a [Uuid]),
 }
 
-/// Claims due codes by locking their devices: at most `first` codes, those that have been due longest. Codes on devices
-/// that another transaction has locked are skipped and do not count.
+/// Claims due codes by locking their devices: at most `first` codes, of the `window` codes that have been due longest.
+/// Devices that another transaction has locked are skipped. Of codes that fall due at one instant, it claims those of
+/// one device after the other, so that few devices are locked.
+///
+/// The number of devices to lock follows from the average number of codes on them, so fewer codes than `first` may be
+/// claimed. Each device is locked once, and not once for each of its codes: a try to lock a row that another transaction
+/// has locked is expensive.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
     machine_now: Timestamp,
     on: DueOn<'_>,
-    first: usize,
+    (first, window): (usize, usize),
 ) -> Result<Vec<Due>> {
     let (device_ids, is_included) = match on {
         DueOn::Only(device_ids) => (device_ids, true),
         DueOn::AllExcept(device_ids) => (device_ids, false),
     };
-    let due = sqlx::query_as!(
-        Due,
-        r#"select d.device_id as "device_id!", d.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
-           from access_code a join device d on d.device_id = any(array[a.device_id])
-           where a.wake_at <= $1 and (a.device_id = any($2)) = $3
-           order by a.wake_at limit $4 for update of d skip locked"#,
+    let claimed = sqlx::query!(
+        r#"with due as (
+               select device_id, array_agg(access_code_id order by wake_at) as access_code_ids, min(wake_at) as wake_at
+               from (select device_id, access_code_id, wake_at from access_code
+                     where wake_at <= $1 and (device_id = any($2)) = $3 order by wake_at, device_id limit $5) as longest
+               group by device_id)
+           select d.device_id as "device_id!", d.workspace_id as "workspace_id!",
+                  due.access_code_ids as "access_code_ids!"
+           from due join device d on d.device_id = any(array[due.device_id])
+           order by due.wake_at, due.device_id
+           limit (select ceil(least($4, $5) * count(*) / sum(cardinality(access_code_ids)))::bigint from due)
+           for update of d skip locked"#,
         machine_now,
         device_ids,
         is_included,
         ordinal_after(first),
-    );
-    Ok(due.fetch_all(tx).await?)
+        ordinal_after(window),
+    )
+    .fetch_all(tx)
+    .await?;
+    let codes = claimed.into_iter().flat_map(|row| {
+        let (device_id, workspace_id) = (row.device_id, row.workspace_id);
+        row.access_code_ids.into_iter().map(move |access_code_id| Due { device_id, workspace_id, access_code_id })
+    });
+    Ok(codes.take(first).collect())
 }
 
 /// Returns the workspaces of the `first` codes that have been due longest, one entry per code. Codes on

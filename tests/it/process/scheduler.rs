@@ -163,3 +163,37 @@ fn scheduler_continues_while_one_of_its_two_loops_waits_for_a_held_row() {
         row.rollback().await.unwrap();
     });
 }
+
+#[test]
+fn scheduler_sets_each_of_many_codes_with_one_start_exactly_once() {
+    // Several batches, which run at the same time.
+    const LOCKS: usize = 40;
+    const CODES_PER_LOCK: usize = 60;
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let lock = json!({ "device_type": "august_lock", "native_scheduling": true });
+        let params = json!({ "clock": { "held_at": "2026-06-01T12:00:00Z" }, "locks": vec![lock; LOCKS] });
+        let workspace = latchkey.post("/_emulator/workspaces/create", params).await;
+        let key = workspace["api_key"].as_str().unwrap();
+        let ask = async |path: &str, params: Value| post(&latchkey.base_url, key, path, &params).await.unwrap();
+        let devices = workspace["devices"].as_array().unwrap().iter().map(|device| &device["device_id"]);
+        let devices: Vec<&Value> = devices.collect();
+        for _ in 0..CODES_PER_LOCK {
+            let window = json!({ "device_ids": devices, "starts_at": "2026-06-01T15:00:00Z",
+                                 "ends_at": "2026-06-02T15:00:00Z" });
+            assert_eq!(ask("/access_codes/create_multiple", window).await["ok"], true);
+        }
+        ask("/_emulator/clock/advance", json!({ "to": "2026-06-01T14:59:59Z" })).await;
+        ask("/_emulator/clock/run", json!({ "rate": 1 })).await;
+        let workspace_id = workspace["workspace"]["workspace_id"].as_str().unwrap();
+        let counts = async || -> (i64, i64) {
+            let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
+            let counts = "select count(*), count(distinct access_code_id) from event
+                          where event_type = 'access_code.set_on_device' and workspace_id = $1::uuid";
+            sqlx::query_as(counts).bind(workspace_id).fetch_one(&mut connection).await.unwrap()
+        };
+        let expected = i64::try_from(LOCKS * CODES_PER_LOCK).unwrap();
+        until("all codes are set", async || counts().await.1 >= expected).await;
+        assert_eq!(counts().await, (expected, expected));
+    });
+}

@@ -51,10 +51,11 @@ impl Watched {
     /// Returns all statements so far. Without those of new connections and of the loops that look for due work, and
     /// without the look-up of an API key, which happens only once a second.
     fn statements(&self) -> Vec<String> {
-        const IGNORED: [&str; 8] = [
+        const IGNORED: [&str; 9] = [
             // Settings of a new connection.
             "set lock_timeout",
             "set client_connection_check_interval",
+            "with due as (",
             r#"select d.device_id as "device_id!", d.workspace_id"#,
             "select device_id from device\n         where wake_at <=",
             "select least(\n             (select wake_at",
