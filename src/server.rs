@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::http::{access_log, head, listen, request_id, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
-use crate::{contract, control, delivery};
+use crate::{compute, contract, control, delivery};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -48,7 +48,7 @@ pub fn router(app: App) -> Router {
     // Web pages of any origin can use these routes. The control plane and the page of a webview have no CORS headers.
     let with_cors = Router::new()
         .merge(health)
-        .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
+        .route("/openapi.json", get(|| document(&contract::OPENAPI)).fallback(only_get))
         .merge(contract.clone())
         .route("/", any(console::root))
         .fallback(edge::fallback);
@@ -58,7 +58,7 @@ pub fn router(app: App) -> Router {
         .merge(api::connect_webviews::view::router())
         .merge(console::router())
         .merge(api_reference::router())
-        .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
+        .route("/_emulator/openapi.json", get(|| document(&contract::CONTROL_OPENAPI)).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()));
     let is_like_fake = app.config.like_fake;
     let [with_cors, others] =
@@ -140,7 +140,11 @@ async fn only_get() -> Error {
     Error::MethodNotAllowed("GET".to_owned())
 }
 
-fn document(text: &'static str) -> Response {
+async fn document(document: &'static contract::Document) -> Response {
+    let text = match compute::run(|| document.text()).await {
+        Ok(text) => text,
+        Err(error) => return Error::Internal(error.into()).into_response(),
+    };
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response

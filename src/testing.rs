@@ -16,7 +16,7 @@ pub mod config {
     pub use crate::config::{Config, ControlPlane, Settings};
 }
 pub mod contract {
-    pub use crate::contract::{CONTROL_OPENAPI, Contract, Endpoint, OPENAPI};
+    pub use crate::contract::{CONTROL_OPENAPI, Contract, Document, Endpoint, OPENAPI};
 }
 pub mod control {
     pub use crate::control::routes;

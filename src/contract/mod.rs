@@ -6,13 +6,16 @@
 //! produce the same shape through [`Issues`].
 
 mod direction;
+mod document;
 mod formats;
 mod issues;
 pub(crate) mod number;
 #[cfg(test)]
 mod properties;
 mod query;
+mod references;
 mod renamed;
+#[cfg(test)]
 mod requests_only;
 mod schema;
 #[cfg(test)]
@@ -28,16 +31,11 @@ use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use self::direction::Direction;
+pub use self::document::{CONTROL_OPENAPI, Document, OPENAPI};
 use self::issues::Issue;
 pub(crate) use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
 pub(crate) use self::unknown::UnknownParameter;
-
-/// Seam's contract, served at `/openapi.json`. A static: the program would contain a constant once for each use.
-pub static OPENAPI: &str = include_str!("../../openapi.json");
-
-/// The contract of the control plane, served at `/_emulator/openapi.json`.
-pub static CONTROL_OPENAPI: &str = include_str!("control.json");
 
 /// HTTP methods that an endpoint can support, in alphabetical order.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
@@ -72,7 +70,8 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// Parses a document.
+    /// Parses a document. If it is the part of a document that is about requests ([`Document::requests`]),
+    /// [`Operation::check_response`] accepts everything.
     ///
     /// For each path, reads the operations DELETE, GET, PATCH, POST and PUT; for each operation, reads its
     /// `operationId`, `security`, query parameters or JSON body, and JSON responses. Schemas are compiled on first use;
@@ -81,19 +80,7 @@ impl Contract {
     /// # Errors
     /// The text is not JSON, has another OpenAPI version, has no paths, or has an operation without `operationId`.
     pub fn parse(document: &str) -> Result<Self, ContractError> {
-        Self::of(serde_json::from_str(document)?)
-    }
-
-    /// Parses the part of a document that is about requests: [`Operation::check_response`] accepts everything then, and
-    /// [`Contract::document`] has no responses and no descriptions. It takes a tenth of the memory.
-    ///
-    /// # Errors
-    /// The errors of [`Contract::parse`].
-    pub fn parse_requests(document: &str) -> Result<Self, ContractError> {
-        Self::of(requests_only::parse(document)?)
-    }
-
-    fn of(document: Value) -> Result<Self, ContractError> {
+        let document: Value = serde_json::from_str(document)?;
         let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default();
         if !version.starts_with("3.0.") {
             return Err(ContractError::malformed("openapi version", format!("is \"{version}\"; it must be 3.0.x")));

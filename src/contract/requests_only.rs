@@ -1,11 +1,11 @@
 //! Part of an OpenAPI document that is about requests. A server checks requests only, and the rest is nine tenths of the
-//! document.
+//! document. The build script (`build.rs`) uses this module, so the program contains this part as a text of its own.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-use super::schema::referenced_names;
+use super::references::referenced_names;
 
 /// Keywords that are about responses or for readers.
 const OMITTED: [&str; 6] = ["responses", "description", "summary", "title", "example", "x-latchkey-deviations"];

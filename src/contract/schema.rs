@@ -1,6 +1,5 @@
 //! Schemas of an OpenAPI 3.0 document, and their translation to JSON Schema for the validator.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,9 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::direction::Direction;
 use super::formats::FORMATS;
-
-/// Prefix of a `$ref` to a named schema of a document.
-const NAMED: &str = "#/components/schemas/";
+use super::references::{reference, referenced_names};
 
 /// Schema that accepts every value. Used for references that cannot be resolved.
 const ANYTHING: &Value = &Value::Bool(true);
@@ -100,11 +97,6 @@ pub(super) fn options<'a>(direction: Direction) -> jsonschema::ValidationOptions
     FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.check(direction)))
 }
 
-/// Returns the `$ref` of a schema or of another part of a document.
-pub(super) fn reference(node: &Value) -> Option<&str> {
-    node.get("$ref")?.as_str()
-}
-
 /// Returns true if `schema` allows null with OpenAPI's keyword `nullable`.
 pub(super) fn is_nullable(schema: &Value) -> bool {
     schema.get("nullable") == Some(&Value::Bool(true))
@@ -176,30 +168,6 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
         values.push(Value::Null);
     }
     schema.into()
-}
-
-/// Returns the names of the schemas that any part of a document references, directly or indirectly. Names that are not in
-/// `schemas` are left out.
-pub(super) fn referenced_names(part: &Value, schemas: &Map<String, Value>) -> BTreeSet<String> {
-    let (mut referenced, mut pending) = (BTreeSet::new(), BTreeSet::new());
-    collect_names(part, &mut pending);
-    while let Some(name) = pending.pop_first() {
-        if let Some(schema) = schemas.get(&name).filter(|_| !referenced.contains(&name)) {
-            collect_names(schema, &mut pending);
-            referenced.insert(name);
-        }
-    }
-    referenced
-}
-
-/// Adds the names of the schemas that any part of `schema` references.
-fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
-    names.extend(reference(schema).and_then(|reference| reference.strip_prefix(NAMED)).map(str::to_owned));
-    match schema {
-        Value::Object(fields) => fields.values().for_each(|field| collect_names(field, names)),
-        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

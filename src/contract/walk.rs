@@ -7,7 +7,8 @@ use serde_json::{Map, Number, Value, json};
 
 use super::direction::Direction;
 use super::issues::{Issue, Issues, LITERAL, MAX_ISSUES, REQUIRED, quoted};
-use super::schema::{Schemas, is_nullable, list, reference};
+use super::references::reference;
+use super::schema::{Schemas, is_nullable, list};
 use super::{formats, number};
 
 #[cfg(test)]

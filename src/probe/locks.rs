@@ -169,7 +169,7 @@ fn constraint_types() -> Vec<Value> {
     const TYPES: &str =
         "/components/schemas/lock_overrides/properties/code_constraints/items/properties/constraint_type/enum";
     // A test uses one of them, so the place in the contract is right.
-    let contract: Value = serde_json::from_str(CONTROL_OPENAPI).unwrap_or_default();
+    let contract: Value = serde_json::from_str(CONTROL_OPENAPI.requests()).unwrap_or_default();
     contract.pointer(TYPES).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 

@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn included_script_is_valid_and_names_served_paths_only() {
-        let contract: Value = serde_json::from_str(OPENAPI).unwrap();
+        let contract: Value = serde_json::from_str(OPENAPI.text().unwrap()).unwrap();
         let script = Script::included().unwrap();
         let mut titles = BTreeSet::new();
         let mut used = BTreeSet::new();

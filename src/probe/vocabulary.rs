@@ -51,6 +51,9 @@ const PATTERNS: &[(&str, &str)] = &[
 /// Reason why data in the program cannot be used: it was built with invalid data.
 #[derive(Debug, thiserror::Error)]
 pub enum BuiltInError {
+    /// A document cannot be decompressed.
+    #[error("a document in the program is damaged: {0}")]
+    Compressed(#[from] std::io::Error),
     /// A document is invalid.
     #[error("a document in the program is invalid: {0}")]
     Document(#[from] serde_json::Error),
@@ -82,7 +85,7 @@ impl Vocabulary {
         let patterns = PATTERNS.iter().map(|(pattern, mask)| Ok((Regex::new(pattern)?, *mask)));
         let patterns = patterns.collect::<Result<_, regex::Error>>()?;
         let mut vocabulary = Self { keys, words, names: BTreeSet::new(), patterns };
-        let contract: Value = serde_json::from_str(OPENAPI)?;
+        let contract: Value = serde_json::from_str(OPENAPI.text()?)?;
         vocabulary.add(&contract, "");
         // These are free text in other objects.
         for key in ["name", "owner", "reason"] {

@@ -5,7 +5,7 @@ use super::console::set_page_headers;
 use super::{is_read, only_get};
 use crate::api::edge;
 use crate::compute;
-use crate::contract::{CONTROL_OPENAPI, OPENAPI};
+use crate::contract::{CONTROL_OPENAPI, Document, OPENAPI};
 use crate::domain::sandbox;
 use crate::engine::app::App;
 use crate::error::Error;
@@ -16,6 +16,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::any;
 use serde_json::{Value, json};
+use std::io::Result;
 use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::{Config, Url};
 
@@ -25,11 +26,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The contracts: the path, the name, the document.
-const CONTRACTS: [(&str, &str, &str); 2] =
-    [("/docs/seam.json", "Seam Connect", OPENAPI), ("/docs/control.json", "Control plane", CONTROL_OPENAPI)];
+static CONTRACTS: [(&str, &str, &Document); 2] =
+    [("/docs/seam.json", "Seam Connect", &OPENAPI), ("/docs/control.json", "Control plane", &CONTROL_OPENAPI)];
 
 /// The same contracts, for these pages.
-static DOCUMENTS: LazyLock<[String; 2]> = LazyLock::new(|| CONTRACTS.map(|(.., document)| of_this_server(document)));
+static DOCUMENTS: LazyLock<[Result<String>; 2]> =
+    LazyLock::new(|| CONTRACTS.map(|(.., document)| of_this_server(document)));
 
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     let urls = CONTRACTS.iter().map(|(path, name, _)| Url::new(name, path));
@@ -53,8 +55,10 @@ async fn respond(name: &str, request: Request) -> Response {
     if let Some(index) = CONTRACTS.iter().position(|(path, ..)| *path == request.uri().path()) {
         // The first request computes the documents, which takes some tens of milliseconds.
         let [seam, control] = compute::run(|| LazyLock::force(&DOCUMENTS)).await;
-        let document = if index == 0 { seam } else { control };
-        return page(Body::from(document.as_str()), "application/json; charset=utf-8");
+        return match if index == 0 { seam } else { control } {
+            Ok(document) => page(Body::from(document.as_str()), "application/json; charset=utf-8"),
+            Err(error) => Error::Internal(error.to_string().into()).into_response(),
+        };
     }
     match utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => {
@@ -75,8 +79,8 @@ const CREDENTIALS: &[&str] =
 
 /// Returns a contract for these pages: its requests go to the server that serves the page, at any address; it asks only
 /// for credentials that a reader can have; and a request is filled in only with what it needs.
-fn of_this_server(contract: &str) -> String {
-    let Ok(mut document) = serde_json::from_str::<Value>(contract) else { return contract.to_owned() };
+fn of_this_server(contract: &Document) -> Result<String> {
+    let mut document: Value = serde_json::from_str(contract.text()?)?;
     document["servers"] = json!([{ "url": "/", "description": "This server." }]);
     if let Some(schemes) = document.pointer_mut("/components/securitySchemes").and_then(Value::as_object_mut) {
         schemes.retain(|name, _| CREDENTIALS.contains(&name.as_str()));
@@ -91,7 +95,7 @@ fn of_this_server(contract: &str) -> String {
             body["example"] = example(&body["schema"]);
         }
     }
-    document.to_string()
+    Ok(document.to_string())
 }
 
 /// Returns the required locks of a request: those of the sandbox. The reader adds everything else.

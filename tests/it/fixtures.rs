@@ -449,8 +449,8 @@ fn plain(document: &Value, schema: &Value) -> Value {
 #[test]
 fn fixtures_schema_equals_the_schemas_of_the_contracts() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    let emulator: Value = serde_json::from_str(contract::CONTROL_OPENAPI).unwrap();
-    let api: Value = serde_json::from_str(contract::OPENAPI).unwrap();
+    let emulator: Value = serde_json::from_str(contract::CONTROL_OPENAPI.text().unwrap()).unwrap();
+    let api: Value = serde_json::from_str(contract::OPENAPI.text().unwrap()).unwrap();
     let body =
         |path: &str| format!("/paths/{}/post/requestBody/content/application~1json/schema", path.replace('/', "~1"));
     let create = body("/_emulator/workspaces/create");

@@ -132,7 +132,7 @@ fn ledger_has_no_duplicate_rules_or_proofs() {
 
 #[test]
 fn ledger_has_the_properties_errors_warnings_and_mutations_of_the_contract() {
-    let contract: Value = serde_json::from_str(contract::OPENAPI).unwrap();
+    let contract: Value = serde_json::from_str(contract::OPENAPI.text().unwrap()).unwrap();
     let properties = &contract["components"]["schemas"]["access_code"]["properties"];
     let listed = titles("access-code-object §1");
     for name in properties.as_object().unwrap().keys() {

@@ -129,8 +129,8 @@ impl Reply {
 
 /// Returns a contract in which the responses of Latchkey replace those of Seam, for the deviations that the contract
 /// lists.
-fn with_deviations(document: &str) -> String {
-    let mut document: Value = serde_json::from_str(document).expect("JSON");
+fn with_deviations(contract: &Contract) -> String {
+    let mut document = contract.document().clone();
     let deviations = document["x-latchkey-deviations"].as_array().cloned().unwrap_or_default();
     for deviation in deviations.iter().filter(|deviation| deviation.get("answered").is_some()) {
         let path = deviation["path"].as_str().expect("a pointer");
@@ -145,16 +145,17 @@ fn with_deviations(document: &str) -> String {
 
 /// Contract of Seam's API, and that of the control plane. Parsed once: a debug build takes some time for it.
 pub(crate) static SEAM_CONTRACT: LazyLock<Contract> =
-    LazyLock::new(|| Contract::parse(contract::OPENAPI).expect("the contract parses"));
-pub(crate) static CONTROL_CONTRACT: LazyLock<Contract> =
-    LazyLock::new(|| Contract::parse(contract::CONTROL_OPENAPI).expect("the contract parses"));
+    LazyLock::new(|| Contract::parse(contract::OPENAPI.text().expect("the contract")).expect("the contract parses"));
+pub(crate) static CONTROL_CONTRACT: LazyLock<Contract> = LazyLock::new(|| {
+    Contract::parse(contract::CONTROL_OPENAPI.text().expect("the contract")).expect("the contract parses")
+});
 
 /// Checks a response against the contract that contains its path, if any.
 pub(crate) fn check_response(method: &str, path: &str, status: u16, body: &Value) {
     static CONTRACTS: OnceLock<[Contract; 2]> = OnceLock::new();
     let contracts = CONTRACTS.get_or_init(|| {
-        [contract::OPENAPI, contract::CONTROL_OPENAPI]
-            .map(|document| Contract::parse(&with_deviations(document)).expect("the contract parses"))
+        [&SEAM_CONTRACT, &CONTROL_CONTRACT]
+            .map(|contract| Contract::parse(&with_deviations(contract)).expect("the contract parses"))
     });
     let endpoint = contracts.iter().find_map(|contract| contract.endpoint(path));
     if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(method)) {

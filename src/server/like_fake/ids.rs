@@ -58,8 +58,9 @@ impl UuidParameters {
     /// Returns the parameters of Seam's contract.
     pub(super) fn of_contract() -> Self {
         let mut names = HashSet::new();
-        // The server has parsed the contract before.
-        collect(&serde_json::from_str(OPENAPI).unwrap_or_default(), &mut names);
+        // A test parses this document, so it is valid. Some parameters are known as UUIDs only from responses.
+        let contract = OPENAPI.text().ok().and_then(|text| serde_json::from_str(text).ok());
+        collect(&contract.unwrap_or_default(), &mut names);
         Self(names)
     }
 

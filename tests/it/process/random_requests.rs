@@ -286,8 +286,8 @@ fn run_lanes(
 
 #[test]
 fn random_requests_get_envelopes_of_the_contract_and_no_internal_error() {
-    let documents =
-        [contract::OPENAPI, contract::CONTROL_OPENAPI].map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let documents = [&contract::OPENAPI, &contract::CONTROL_OPENAPI]
+        .map(|document| serde_json::from_str::<Value>(document.text().unwrap()).unwrap());
     let operations: Vec<Operation<'_>> = documents.iter().flat_map(requests::operations).collect();
     let (requests, seed) = (setting("LATCHKEY_TEST_REQUESTS", REQUESTS), setting("LATCHKEY_TEST_SEED", 1));
     let mut latchkey = Latchkey::start(&["--ephemeral"]);
