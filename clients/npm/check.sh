@@ -5,7 +5,7 @@
 #
 #   LATCHKEY_BIN=target/release/latchkey clients/npm/check.sh
 #
-# CHROOT=1 also runs the README in a new Debian with nothing but Node. This needs root.
+# CHROOT=1 also runs the README in a new Debian without PostgreSQL. This needs root.
 # Arguments go to `node --test`, for example: --test-name-pattern=README
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -34,8 +34,8 @@ const BATCH: usize = 400;
 const BATCH_BESIDE_REQUESTS: usize = 64;
 
 /// Number of batches at the same time while more codes are due than a batch takes. Each needs a connection. On two cores
-/// two of them take two thirds of the time of one, and more than three are hardly faster.
-const PARALLEL_BATCHES: usize = 3;
+/// they take two thirds of the time of one after the other, and more than two are hardly faster.
+const PARALLEL_BATCHES: usize = 2;
 
 /// Part of a batch from which a workspace is busy: the second loop then processes the other workspaces.
 const BUSY_PART: usize = 10;

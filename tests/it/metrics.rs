@@ -81,7 +81,7 @@ fn metrics_have_the_backlog_and_connections_while_the_database_responds() {
         }
         assert_eq!(found["database_up"], "1");
         assert_eq!(found["parked_devices"], "0");
-        for (pool, limit) in [("requests", "2"), ("background", "5"), ("deliveries", "2")] {
+        for (pool, limit) in [("requests", "2"), ("background", "4"), ("deliveries", "2")] {
             assert_eq!(found[&format!("database_connections_limit{{pool=\"{pool}\"}}")], limit);
             assert!(number(&found[&format!("database_connections_in_use{{pool=\"{pool}\"}}")]) <= number(limit));
         }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the README in a new Debian with nothing but Node: as root below /root, and as an ordinary user. check.sh calls this.
+# Runs the README in a new Debian with Node: as root below /root, and as an ordinary user. check.sh calls this. It is the
+# Debian of the check of the Python package, because making one takes most of a minute.
 #
 #   chroot.sh DIRECTORY NODE      a directory for the file system, and the program node
 set -euo pipefail
@@ -7,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$1/debian
 node=$2
 
-"$here/../../../.ci/debian" "$root" libstdc++6
+"$here/../../../.ci/debian" "$root" python3-venv
 cp "$node" "$root/usr/local/bin/node"
 mkdir -p "$root/usr/local/lib/node_modules"
 cp -R "$(dirname "$(dirname "$(realpath "$(command -v npm)")")")" "$root/usr/local/lib/node_modules/"
