@@ -36,8 +36,8 @@ impl Parking {
         }
     }
 
-    /// Removes the devices of a batch that has succeeded, and those that nobody has retried although their delay ended
-    /// long ago, because nothing is due on them any more.
+    /// Removes the devices of a batch that has succeeded, and those that have not been retried although their delay ended
+    /// long ago. Mostly nothing is due on them any more.
     pub(super) fn release_all(&self, processed: &BTreeSet<Uuid>) {
         let now = Instant::now();
         let is_forgotten = |parked: &Parked| parked.until + MAX_RETRY < now;

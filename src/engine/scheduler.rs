@@ -37,6 +37,13 @@ const BATCH_BESIDE_REQUESTS: usize = 64;
 /// they take two thirds of the time of one after the other, and more than two are hardly faster.
 const PARALLEL_BATCHES: usize = 2;
 
+/// Number of due codes among which a batch looks for codes to claim. Other batches of this process may have locked the
+/// devices of the first of them.
+const WINDOW: usize = (PARALLEL_BATCHES + 1) * BATCH;
+
+/// Limit for the window while batches find the devices of all codes in it locked.
+const MAX_WINDOW: usize = 8 * WINDOW;
+
 /// Part of a batch from which a workspace is busy: the second loop then processes the other workspaces.
 const BUSY_PART: usize = 10;
 
@@ -88,15 +95,15 @@ async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
 }
 
 async fn round_until_idle(app: &App, has_done_something: &mut bool) -> Result<Option<Timestamp>> {
-    let first = oldest_batch(app).await?;
+    let first = oldest_batch(app, WINDOW).await?;
     *has_done_something = first != Batch::Empty;
     if first == Batch::Full {
         process_backlog(app).await?;
     }
     let wake_at = next_wake_at(app).await?;
     if wake_at.is_some_and(|wake_at| wake_at <= machine_now()) {
-        // Other transactions have locked the devices of the codes that have been due longest: look past all of them.
-        *has_done_something |= batch(app, Lane::Oldest { window: usize::MAX }, BATCH).await? > 0;
+        // Other transactions may have locked the devices of all codes in the window: look past them.
+        *has_done_something |= oldest_batch(app, usize::MAX).await? != Batch::Empty;
     }
     Ok(wake_at)
 }
@@ -110,11 +117,17 @@ async fn process_backlog(app: &App) -> Result<()> {
     for _ in 0..PARALLEL_BATCHES {
         let app = app.clone();
         loops.spawn(async move {
-            while oldest_batch(&app).await? == Batch::Full {
+            let mut window = WINDOW;
+            loop {
+                match oldest_batch(&app, window).await? {
+                    Batch::Full => {}
+                    // Other servers run batches too.
+                    Batch::Empty if window < MAX_WINDOW => window *= 2,
+                    Batch::Empty | Batch::Partial => return Ok(()),
+                }
                 // Report progress, so that a long round does not look like a stopped scheduler.
                 app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
             }
-            Ok(())
         });
     }
     let mut outcome = Ok(());
@@ -128,7 +141,6 @@ async fn process_backlog(app: &App) -> Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batch {
     Empty,
-    /// Codes that fell due meanwhile wait for the next round.
     Partial,
     Full,
 }
@@ -139,12 +151,10 @@ fn is_full(done: usize, most: usize) -> bool {
     done >= most / 2
 }
 
-/// Processes a batch of the codes that have been due for the longest time.
-async fn oldest_batch(app: &App) -> Result<Batch> {
+/// Processes a batch of the `window` codes that have been due for the longest time.
+async fn oldest_batch(app: &App, window: usize) -> Result<Batch> {
     let has_requests = !app.creates.is_idle() || !app.updates.is_idle();
     let size = if has_requests { BATCH_BESIDE_REQUESTS } else { BATCH };
-    // The first codes may be on devices that the other batches have locked.
-    let window = size * (PARALLEL_BATCHES + 1);
     Ok(match batch(app, Lane::Oldest { window }, size).await? {
         0 => Batch::Empty,
         done if is_full(done, size) => Batch::Full,
@@ -298,9 +308,7 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
         Devices::AllExcept(parked, Lane::NewestExcept(busy)) => {
             access_codes::claim_newly_due(&mut tx, machine_now, (parked, busy), most).await?
         }
-        Devices::Only(ids) => {
-            access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), (most, usize::MAX)).await?
-        }
+        Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), (most, WINDOW)).await?,
     };
     let (only, parked, busy): (Option<&[Uuid]>, &[Uuid], &[Uuid]) = match devices {
         Devices::AllExcept(parked, Lane::Oldest { .. }) => (None, parked, &[]),
@@ -315,7 +323,7 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     if is_full(due.len(), most) && matches!(devices, Devices::AllExcept(_, Lane::Oldest { .. })) {
         // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
-        app.busy_workspaces.send_replace(busy_workspaces(&workspaces, most));
+        add_busy(app, busy_workspaces(&workspaces, most));
     }
     // Read again: the statements that claimed the devices may see older data.
     let claimed: Vec<Uuid> = claimed.iter().copied().collect();
@@ -329,6 +337,19 @@ async fn work(app: &App, devices: Devices<'_>, most: usize, claimed: &mut BTreeS
     tx.commit().await?;
     codes.recorder.publish(app, &[]);
     Ok(due.len() + with_operations.len())
+}
+
+/// Adds busy workspaces to those of the other batches. The end of the round determines them anew.
+fn add_busy(app: &App, workspaces: Vec<Uuid>) {
+    app.busy_workspaces.send_if_modified(|busy| {
+        let before = busy.len();
+        for workspace_id in workspaces {
+            if !busy.contains(&workspace_id) {
+                busy.push(workspace_id);
+            }
+        }
+        busy.len() > before
+    });
 }
 
 /// Returns the workspaces with at least one tenth ([`BUSY_PART`]) of a batch of this size. `workspaces` contains the

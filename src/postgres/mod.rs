@@ -267,11 +267,11 @@ impl Pools {
 /// Limits for background work. The scheduler uses up to three of the connections. The lock timeout is short: a batch that
 /// waits for one lock delays all other work in it.
 const BACKGROUND_LIMITS: PoolLimits =
-    PoolLimits { connections: 4, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
+    PoolLimits { connections: 4, per_workspace: 4, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
 /// Limits for the delivery to webhooks, which all webhooks of this process share. All statements on this pool are fast.
 const DELIVERY_LIMITS: PoolLimits =
-    PoolLimits { connections: 2, wait: Duration::from_secs(10), lock_wait: Duration::from_secs(5) };
+    PoolLimits { connections: 2, per_workspace: 2, wait: Duration::from_secs(10), lock_wait: Duration::from_secs(5) };
 
 /// Runs the schema migrations and returns connection pools for the database.
 pub async fn connect(database: &Database, limits: PoolLimits) -> Result<Pools, DatabaseError> {

@@ -54,8 +54,8 @@ const PLANNER: [(&str, &str); 8] = [
     ("jit", "off"),
 ];
 
-/// Minimum size of a pool that limits the share of a workspace. In such a pool one workspace holds at most three
-/// quarters of the connections.
+/// Minimum size of a pool for requests that limits the share of a workspace. In such a pool one workspace holds at most
+/// three quarters of the connections.
 const MIN_SHARED_CONNECTIONS: u32 = 4;
 
 /// Number of workspace shares to store before unused ones are removed.
@@ -66,6 +66,8 @@ const MAX_SHARES: usize = 1024;
 pub struct PoolLimits {
     /// Maximum number of open connections; more than 0.
     pub connections: u32,
+    /// Maximum number of connections that one workspace holds; no limit if it is not less than `connections`.
+    pub per_workspace: u32,
     /// Maximum time that a caller waits for a place in the share of its workspace, and again for a connection. Also the
     /// maximum duration of a statement.
     pub wait: Duration,
@@ -79,7 +81,9 @@ impl PoolLimits {
     pub fn of(settings: &Settings) -> Self {
         let Settings { database_connections: connections, request_timeout, .. } = *settings;
         let wait = request_timeout.saturating_sub((request_timeout / 10).min(Duration::from_secs(1)));
-        Self { connections, wait, lock_wait: wait }
+        let is_shared = connections >= MIN_SHARED_CONNECTIONS;
+        let per_workspace = if is_shared { connections / 4 * 3 } else { connections };
+        Self { connections, per_workspace, wait, lock_wait: wait }
     }
 }
 
@@ -335,10 +339,10 @@ impl Pool {
         permit.map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    /// Returns the semaphore that limits a workspace to its share of the connections; `None` if the pool is too small
-    /// to divide.
+    /// Returns the semaphore that limits a workspace to its share of the connections; `None` if there is no limit.
     fn share(&self, workspace_id: Uuid) -> Option<Arc<Semaphore>> {
-        if self.0.limits.connections < MIN_SHARED_CONNECTIONS {
+        let limits = self.0.limits;
+        if limits.per_workspace >= limits.connections {
             return None;
         }
         let mut shares = self.0.shares.lock();
@@ -348,7 +352,7 @@ impl Pool {
         if shares.len() >= MAX_SHARES {
             shares.retain(|_, share| share.strong_count() > 0);
         }
-        let share_size = usize::try_from(self.0.limits.connections / 4 * 3).unwrap_or(usize::MAX >> 4);
+        let share_size = usize::try_from(limits.per_workspace).unwrap_or(usize::MAX >> 4);
         let share = Arc::new(Semaphore::new(share_size));
         shares.insert(workspace_id, Arc::downgrade(&share));
         Some(share)

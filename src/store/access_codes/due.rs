@@ -31,8 +31,8 @@ pub(crate) enum DueOn<'a> {
 /// one device after the other, so that few devices are locked.
 ///
 /// The number of devices to lock follows from the average number of codes on them, so fewer codes than `first` may be
-/// claimed. Each device is locked once, and not once for each of its codes: a try to lock a row that another transaction
-/// has locked is expensive.
+/// claimed, but at least one device is. Each device is locked once, and not once for each of its codes: trying to lock a
+/// row that another transaction has locked is expensive.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
     machine_now: Timestamp,
@@ -45,15 +45,16 @@ pub(crate) async fn claim_due(
     };
     let claimed = sqlx::query!(
         r#"with due as (
-               select device_id, array_agg(access_code_id order by wake_at) as access_code_ids, min(wake_at) as wake_at
-               from (select device_id, access_code_id, wake_at from access_code
+               select device_id, array_agg(access_code_id order by wake_at, sequence) as access_code_ids,
+                      min(wake_at) as wake_at
+               from (select device_id, access_code_id, wake_at, sequence from access_code
                      where wake_at <= $1 and (device_id = any($2)) = $3 order by wake_at, device_id limit $5) as longest
                group by device_id)
            select d.device_id as "device_id!", d.workspace_id as "workspace_id!",
                   due.access_code_ids as "access_code_ids!"
            from due join device d on d.device_id = any(array[due.device_id])
            order by due.wake_at, due.device_id
-           limit (select ceil(least($4, $5) * count(*) / sum(cardinality(access_code_ids)))::bigint from due)
+           limit (select ceil($4::bigint * count(*)::numeric / sum(cardinality(access_code_ids)))::bigint from due)
            for update of d skip locked"#,
         machine_now,
         device_ids,

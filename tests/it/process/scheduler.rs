@@ -166,19 +166,26 @@ fn scheduler_continues_while_one_of_its_two_loops_waits_for_a_held_row() {
 
 #[test]
 fn scheduler_sets_each_of_many_codes_with_one_start_exactly_once() {
-    // Several batches, which run at the same time.
-    const LOCKS: usize = 40;
-    const CODES_PER_LOCK: usize = 60;
+    check_all_are_set(40, 60);
+}
+
+#[test]
+fn scheduler_sets_more_codes_of_one_lock_than_a_batch_takes() {
+    check_all_are_set(1, 1_300);
+}
+
+/// Makes all codes of some locks fall due at one instant, which takes several batches, and checks that each is set once.
+fn check_all_are_set(locks: usize, codes_per_lock: usize) {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let lock = json!({ "device_type": "august_lock", "native_scheduling": true });
-        let params = json!({ "clock": { "held_at": "2026-06-01T12:00:00Z" }, "locks": vec![lock; LOCKS] });
+        let params = json!({ "clock": { "held_at": "2026-06-01T12:00:00Z" }, "locks": vec![lock; locks] });
         let workspace = latchkey.post("/_emulator/workspaces/create", params).await;
         let key = workspace["api_key"].as_str().unwrap();
         let ask = async |path: &str, params: Value| post(&latchkey.base_url, key, path, &params).await.unwrap();
         let devices = workspace["devices"].as_array().unwrap().iter().map(|device| &device["device_id"]);
         let devices: Vec<&Value> = devices.collect();
-        for _ in 0..CODES_PER_LOCK {
+        for _ in 0..codes_per_lock {
             let window = json!({ "device_ids": devices, "starts_at": "2026-06-01T15:00:00Z",
                                  "ends_at": "2026-06-02T15:00:00Z" });
             assert_eq!(ask("/access_codes/create_multiple", window).await["ok"], true);
@@ -192,7 +199,7 @@ fn scheduler_sets_each_of_many_codes_with_one_start_exactly_once() {
                           where event_type = 'access_code.set_on_device' and workspace_id = $1::uuid";
             sqlx::query_as(counts).bind(workspace_id).fetch_one(&mut connection).await.unwrap()
         };
-        let expected = i64::try_from(LOCKS * CODES_PER_LOCK).unwrap();
+        let expected = i64::try_from(locks * codes_per_lock).unwrap();
         until("all codes are set", async || counts().await.1 >= expected).await;
         assert_eq!(counts().await, (expected, expected));
     });
