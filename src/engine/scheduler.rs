@@ -34,7 +34,7 @@ const BATCH: usize = 400;
 const BATCH_BESIDE_REQUESTS: usize = 64;
 
 /// Number of batches at the same time while more codes are due than a batch takes. Each needs a connection. On two cores
-/// they take two thirds of the time of one after the other, and more than two are hardly faster.
+/// they take three quarters of the time of one after the other, and more than two are hardly faster.
 const PARALLEL_BATCHES: usize = 2;
 
 /// Number of due codes among which a batch looks for codes to claim. Other batches of this process may have locked the
