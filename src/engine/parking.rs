@@ -8,9 +8,6 @@ use uuid::Uuid;
 /// Delay before the first retry.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 
-/// Time after which a retry that began at the end of the delay has surely ended. Longer than a batch may take.
-const MAX_RETRY: Duration = Duration::from_mins(2);
-
 /// Maximum delay before a retry.
 const MAX_DELAY: Duration = Duration::from_mins(5);
 
@@ -36,12 +33,14 @@ impl Parking {
         }
     }
 
-    /// Removes the devices of a batch that has succeeded, and those that have not been retried although their delay ended
-    /// long ago. Mostly nothing is due on them any more.
+    /// Removes the devices of a batch that has succeeded.
     pub(super) fn release_all(&self, processed: &BTreeSet<Uuid>) {
-        let now = Instant::now();
-        let is_forgotten = |parked: &Parked| parked.until + MAX_RETRY < now;
-        self.0.lock().retain(|device_id, parked| !processed.contains(device_id) && !is_forgotten(parked));
+        self.0.lock().retain(|device_id, _| !processed.contains(device_id));
+    }
+
+    /// Removes all devices except these. Called when nothing is due on the others.
+    pub(super) fn retain(&self, parked: &[Uuid]) {
+        self.0.lock().retain(|device_id, _| parked.contains(device_id));
     }
 
     /// Returns the devices to skip now.

@@ -173,7 +173,11 @@ async fn next_wake_at(app: &App) -> Result<Option<Timestamp>> {
         Some(wake_at) if wake_at <= machine_now => {
             busy_workspaces(&access_codes::longest_due(&app.background, machine_now, &parked, BATCH).await?, BATCH)
         }
-        _ => Vec::new(),
+        _ => {
+            // Nothing is due on devices whose delay has ended.
+            app.parking.retain(&parked);
+            Vec::new()
+        }
     };
     app.busy_workspaces.send_replace(busy);
     Ok(wake_at)
