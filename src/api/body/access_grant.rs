@@ -4,7 +4,8 @@ use super::access_method::{Devices, display_name};
 use crate::clock::{Timestamp, iso, to_iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_grant::{
-    AccessMethod, GrantWarning, Label, MethodCode, Mode, RequestedAccessMethod, WarningKind, difference, grant_label,
+    AccessMethod, GrantWarning, Label, MethodCode, Mode, Progress, RequestedAccessMethod, WarningKind, difference,
+    grant_label,
 };
 use crate::store::access_grants::Listed;
 use serde::Serialize;
@@ -225,12 +226,14 @@ fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
         |code: &AccessCode| methods.iter().find(|method| Some(method.access_method_id) == code.access_method_id);
     let devices = Devices::of(codes.iter());
     let is_covered: BTreeSet<Uuid> = covered.iter().copied().collect();
-    let joining = codes.iter().map(|(code, _)| code).filter(|code| {
+    let joining = codes.iter().filter(|(code, is_reachable)| {
         let is_later = method_of(code).is_some_and(|method| method.created_at < code.state.created_at);
-        // A full lock is reported as an error.
-        let is_being_set = devices.pending.contains(&code.device_id) && !code.state.awaits_place();
+        // A full lock is reported as an error. Codes of two methods on one lock can differ in this.
+        let method_code = MethodCode::of(code, *is_reachable).filter(|_| !code.state.is_backup);
+        let is_being_set = method_code.is_some_and(|method_code| method_code.progress == Progress::Pending);
         is_later && is_being_set && code.state.held.is_none()
     });
+    let joining = joining.map(|(code, _)| code);
     let leaving = codes
         .iter()
         .map(|(code, _)| code)

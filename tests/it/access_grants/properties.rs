@@ -321,3 +321,21 @@ fn access_grants_and_locks_agree_after_any_sequence() {
     });
     result.unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[test]
+fn access_grant_with_two_methods_on_a_lock_with_one_place_is_not_pending() {
+    run(async {
+        let mut scenario = Scenario::begin().await;
+        let actions = [
+            Action::Grant { locks: 1, space: Some(0), times: 2, wish: false, methods: 2 },
+            Action::Advance { by: 0 },
+            Action::Grant { locks: 4, space: None, times: 0, wish: false, methods: 2 },
+            Action::SetSpace { space: 0, locks: 4 },
+        ];
+        for action in &actions {
+            scenario.act(action).await;
+        }
+        scenario.settle().await;
+        scenario.check().await.unwrap();
+    });
+}
