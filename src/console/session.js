@@ -97,9 +97,9 @@ export class Session extends EventTarget {
 
   /** Reads the latest requests and events, and follows those to come while the page is visible. */
   async start() {
-    const [{ requests }, events] = await Promise.all([control("requests", { workspace_id: this.id, limit: FIRST_EVENTS }), this.latestEvents()])
+    const [{ requests, cursor }, events] = await Promise.all([control("requests", { workspace_id: this.id, limit: FIRST_EVENTS }), this.latestEvents()])
     if (this.end.signal.aborted) return
-    this.cursor = requests.at(-1)?.cursor
+    this.cursor = cursor
     this.eventsSince = events.at(-1)?.created_at ?? LONG_AGO
     for (const { kind, data } of merged(requests, events)) this.take(kind, data)
     const { signal } = this.end

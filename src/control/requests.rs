@@ -34,6 +34,8 @@ pub(super) struct List {
 #[derive(Serialize)]
 pub(super) struct Listed {
     requests: Vec<Value>,
+    /// Cursor after these requests, with which a client reads or follows the next ones.
+    cursor: String,
 }
 
 /// Lists requests in the order of their responses: those after the cursor, or else the latest.
@@ -42,9 +44,10 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
     let (app, input) = (&call.app, &call.input);
     let after = match input.after.as_deref() {
         None => 0,
-        Some(cursor) => app.request_log.number_of(cursor).ok_or_else(|| {
-            Error::invalid("after", "Not a cursor of this process: use the cursor of a listed request")
-        })?,
+        Some(cursor) => app
+            .request_log
+            .number_of(cursor)
+            .ok_or_else(|| Error::invalid("after", "Not a cursor of this process: use a cursor of this list"))?,
     };
     let fits = |entry: &Arc<LoggedRequest>| {
         entry.workspace_id == workspace_id
@@ -53,14 +56,17 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
             && input.status.is_none_or(|status| entry.status == Some(status))
             && input.request_id.as_deref().is_none_or(|request_id| entry.request_id == request_id)
     };
-    let mut found: Vec<Arc<LoggedRequest>> = app.request_log.after(after).into_iter().filter(fits).collect();
+    let (entries, mut last) = app.request_log.after(after);
+    let mut found: Vec<Arc<LoggedRequest>> = entries.into_iter().filter(fits).collect();
     let limit = input.limit.unwrap_or(DEFAULT_LIMIT);
-    if input.after.is_some() {
-        found.truncate(limit);
-    } else {
+    if input.after.is_none() {
         found.drain(..found.len().saturating_sub(limit));
+    } else if found.len() > limit {
+        found.truncate(limit);
+        last = found.last().map_or(after, |entry| entry.number);
     }
-    Ok(Listed { requests: found.iter().map(|entry| request_json(app, entry)).collect() })
+    let cursor = app.request_log.cursor(last);
+    Ok(Listed { requests: found.iter().map(|entry| request_json(app, entry)).collect(), cursor })
 }
 
 /// Returns the workspace whose requests are selected; `None`: requests without a workspace.

@@ -82,7 +82,7 @@ impl EventStream {
         // Send a comment immediately, so that the client can see that the stream is open.
         self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
-            let stored = self.app.request_log.after(last);
+            let (stored, _) = self.app.request_log.after(last);
             let too_many = self.max_per_second.map_or(0, |limit| stored.len().saturating_sub(limit as usize));
             if too_many > 0 {
                 self.message(None, "missed", &json!({ "missed": too_many })).await?;

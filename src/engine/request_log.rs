@@ -183,10 +183,11 @@ impl RequestLog {
         }
     }
 
-    /// Returns the stored requests with a higher number, in ascending order.
-    pub fn after(&self, number: u64) -> Vec<Arc<LoggedRequest>> {
+    /// Returns the stored requests with a higher number, in ascending order, and the number of the latest request, which
+    /// is 0 if there was none yet.
+    pub fn after(&self, number: u64) -> (Vec<Arc<LoggedRequest>>, u64) {
         let ring = self.ring.lock();
-        ring.entries.iter().filter(|entry| entry.number > number).cloned().collect()
+        (ring.entries.iter().filter(|entry| entry.number > number).cloned().collect(), ring.last)
     }
 
     /// Subscribes to all messages from now on.
@@ -221,8 +222,11 @@ mod tests {
         for _ in 0..5 {
             add_request(&log, b"");
         }
-        let numbers = |after| log.after(after).iter().map(|entry| entry.number).collect::<Vec<_>>();
-        assert_eq!((numbers(0), numbers(4), numbers(5)), (vec![4, 5], vec![5], vec![]));
+        let numbers = |after| {
+            let (entries, last) = log.after(after);
+            (entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), last)
+        };
+        assert_eq!([numbers(0), numbers(4), numbers(5)], [(vec![4, 5], 5), (vec![5], 5), (vec![], 5)]);
         assert_eq!(log.number_of(&log.cursor(4)), Some(4));
         assert_eq!(RequestLog::new(2).number_of(&log.cursor(4)), None);
         add_request(&RequestLog::new(0), b"");
@@ -233,7 +237,7 @@ mod tests {
         let log = RequestLog::new(2);
         add_request(&log, &vec![b'a'; MAX_LOGGED_BODY]);
         add_request(&log, &vec![b'a'; MAX_LOGGED_BODY + 1]);
-        let bodies: Vec<CapturedBody> = log.after(0).iter().filter_map(|entry| entry.body.clone()).collect();
+        let bodies: Vec<CapturedBody> = log.after(0).0.iter().filter_map(|entry| entry.body.clone()).collect();
         assert_eq!(bodies.iter().map(|body| body.bytes.len()).collect::<Vec<_>>(), [MAX_LOGGED_BODY; 2]);
         assert_eq!(bodies.iter().map(CapturedBody::is_cut).collect::<Vec<_>>(), [false, true]);
     }

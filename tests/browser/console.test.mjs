@@ -188,6 +188,28 @@ test("request copied as curl sends the same request again", async () => {
   })
 })
 
+test("activity shows what was sent before its stream was open, also as the first request", async () => {
+  const workspace = await heldWorkspace()
+  const [{ device_id }] = workspace.devices
+  await withPage(DESKTOP, async (page) => {
+    // The stream opens when the test calls `openStream`.
+    await page.addInitScript(() => {
+      const { promise, resolve } = Promise.withResolvers()
+      const send = window.fetch
+      window.openStream = resolve
+      window.fetch = async (url, options) => {
+        if (String(url).includes("/_emulator/stream")) await promise
+        return send(url, options)
+      }
+    })
+    await open(page, workspace, "activity")
+    await workspace.seam.accessCodes.create({ device_id, name: "Ada" })
+    await page.evaluate(() => window.openStream())
+    await page.getByRole("button", { name: /POST \/access_codes\/create/ }).waitFor()
+    await page.getByRole("button", { name: /access_code.created/ }).waitFor()
+  })
+})
+
 test("activity shows validation issues and unknown parameters, and follows a code", async () => {
   const workspace = await heldWorkspace()
   const [{ device_id }] = workspace.devices

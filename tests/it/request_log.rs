@@ -187,6 +187,25 @@ fn request_log_is_ordered_and_can_be_followed_and_searched() {
     });
 }
 
+#[test]
+fn request_log_is_read_on_with_the_cursor_of_a_response_also_an_empty_one() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let mut cursor = workspace.post("/_emulator/requests", json!({})).await.ok()["cursor"].clone();
+        for path in ["/devices/list", "/events/list", "/spaces/list"] {
+            workspace.get(path).await;
+        }
+        // A response that `limit` cuts is continued after its last request.
+        for expected in [["/devices/list", "/events/list"].as_slice(), &["/spaces/list"], &[]] {
+            let listed = workspace.post("/_emulator/requests", json!({ "after": cursor, "limit": 2 })).await.ok();
+            let paths: Vec<&Value> =
+                listed["requests"].as_array().unwrap().iter().map(|entry| &entry["path"]).collect();
+            assert_eq!(paths, expected);
+            cursor = listed["cursor"].clone();
+        }
+    });
+}
+
 impl TestWorkspace {
     /// Sends requests that are not logged.
     async fn send_unlogged(&self) {

@@ -138,6 +138,10 @@ impl LockedGrant {
             }
         } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() {
             self.issue(access_method_id, times, events);
+        } else if counts.without_place == counts.live() {
+            // No lock has a code whose times could be changed. The grant reports the full locks.
+            method.changing_times = None;
+            self.end_change_of_times();
         } else if method.was_issued && method.changing_times.is_none() {
             // A change at the lock is being reverted: the guest had the code before.
         } else if counts.failed > 0 {

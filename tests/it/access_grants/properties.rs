@@ -322,20 +322,31 @@ fn access_grants_and_locks_agree_after_any_sequence() {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Sequences of actions after which a grant was once pending for good.
 #[test]
 fn access_grant_with_two_methods_on_a_lock_with_one_place_is_not_pending() {
-    run(async {
-        let mut scenario = Scenario::begin().await;
-        let actions = [
+    let on_small_lock =
+        |times, methods| Action::Grant { locks: 1 << SMALL_LOCK, space: None, times, wish: false, methods };
+    let sequences = [
+        vec![
             Action::Grant { locks: 1, space: Some(0), times: 2, wish: false, methods: 2 },
             Action::Advance { by: 0 },
-            Action::Grant { locks: 4, space: None, times: 0, wish: false, methods: 2 },
-            Action::SetSpace { space: 0, locks: 4 },
-        ];
-        for action in &actions {
-            scenario.act(action).await;
-        }
-        scenario.settle().await;
-        scenario.check().await.unwrap();
-    });
+            on_small_lock(0, 2),
+            Action::SetSpace { space: 0, locks: 1 << SMALL_LOCK },
+        ],
+        // The lock has places in the new times.
+        vec![on_small_lock(1, 2), on_small_lock(0, 2), Action::ChangeTimes { grant: 1, times: 3 }],
+        // The lock is full in the new times too.
+        vec![on_small_lock(0, 2), on_small_lock(0, 2), Action::ChangeTimes { grant: 1, times: 3 }],
+    ];
+    for actions in sequences {
+        run(async {
+            let mut scenario = Scenario::begin().await;
+            for action in &actions {
+                scenario.act(action).await;
+            }
+            scenario.settle().await;
+            scenario.check().await.unwrap_or_else(|error| panic!("{actions:?}: {error}"));
+        });
+    }
 }

@@ -73,6 +73,7 @@ fn reset_fault_ends_one_connection_without_a_response_and_no_other() {
 #[test]
 fn stream_sends_requests_and_events_and_resumes_after_the_last_event_id() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
+    let empty = wait_for(latchkey.post("/_emulator/requests", json!({})));
     let mut stream = Stream::open(&latchkey, &[]);
     let locks = wait_for(latchkey.post("/devices/list", json!({})));
     let (first, kind, listed) = stream.message();
@@ -100,6 +101,9 @@ fn stream_sends_requests_and_events_and_resumes_after_the_last_event_id() {
     assert_eq!(missed, paths, "each missed message once");
     wait_for(latchkey.post("/workspaces/get", json!({})));
     assert_eq!(resumed.message().2["path"], "/workspaces/get");
+    // The cursor of a list without requests is a position too.
+    let mut from_start = Stream::open(&latchkey, &[("last-event-id", empty["cursor"].as_str().unwrap())]);
+    assert_eq!(from_start.message().0, listed["cursor"].as_str().map(str::to_owned));
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub struct Issuance {
     /// For an offline code: times of the access grant for which it was computed. Those of the code are rounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub computed_for: Option<Window>,
-    /// True if the lock was full when the code was created.
+    /// True if the lock was full when the code was created, or when its times were changed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lock_was_full: bool,
 }
@@ -127,9 +127,9 @@ impl Issuance {
         Self { since, reported: None, computed_for: None, lock_was_full: false }
     }
 
-    /// Returns the progress after a change of times at this instant.
+    /// Returns the progress after a change of times at this instant. The lock has a place for the code in the new times.
     pub fn restarted(self, since: Timestamp) -> Self {
-        Self { since, reported: None, ..self }
+        Self { since, reported: None, lock_was_full: false, ..self }
     }
 }
 
