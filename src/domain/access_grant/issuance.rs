@@ -116,6 +116,7 @@ impl LockedGrant {
     ) {
         let (at, counts) = (times.0, self.counts(access_method_id));
         let is_over = self.grant.ends_at.is_some_and(|ends_at| ends_at <= at);
+        let is_without_place = counts.without_place > 0 && counts.without_place == counts.live();
         let Some(method) = self.method_mut(access_method_id) else { return };
         if method.deletion_requested_at.is_some() {
             if counts.live() + counts.over == 0 {
@@ -138,11 +139,7 @@ impl LockedGrant {
             }
         } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() {
             self.issue(access_method_id, times, events);
-        } else if counts.without_place == counts.live() {
-            // No lock has a code whose times could be changed. The grant reports the full locks.
-            method.changing_times = None;
-            self.end_change_of_times();
-        } else if method.was_issued && method.changing_times.is_none() {
+        } else if method.was_issued && method.changing_times.is_none() && !is_without_place {
             // A change at the lock is being reverted: the guest had the code before.
         } else if counts.failed > 0 {
             if method.failed_at.is_none() {
@@ -152,6 +149,11 @@ impl LockedGrant {
         } else if counts.late > 0 && method.delayed_at.is_none() {
             method.delayed_at = Some(at);
             self.record_of_method(access_method_id, event_type::ACCESS_METHOD_DELAY_IN_ISSUING, times, events);
+        }
+        if let Some(method) = self.method_mut(access_method_id).filter(|_| is_without_place) {
+            // No lock has a code whose times could be changed. The grant reports the full locks.
+            method.changing_times = None;
+            self.end_change_of_times();
         }
         self.report_access_to_all_doors(times, events);
     }

@@ -362,6 +362,21 @@ fn change_of_times_ends_with_the_last_method_that_waits_for_it() {
 }
 
 #[test]
+fn change_of_times_ends_if_all_codes_wait_for_a_place_and_the_method_can_fail() {
+    let change = TimesChange { since: at(1), starts_at: at(9), ends_at: None };
+    let changing = AccessMethod { changing_times: Some(change), was_issued: true, ..method(METHOD, 0) };
+    let mut scene = Scene::new(AccessGrant { changing_times: Some(change), ..grant() }, &[changing]);
+    scene.put(0, code(METHOD, 0, Progress::Pending));
+    scene.put(1, code(METHOD, 1, Progress::WithoutPlace));
+    assert_eq!((scene.evaluate(2), scene.method().changing_times), (vec![], Some(change)));
+    scene.put(0, code(METHOD, 0, Progress::WithoutPlace));
+    assert_eq!((scene.evaluate(3), scene.method().changing_times), (vec![], None));
+    assert_eq!(scene.locked.grant.changing_times, None);
+    scene.put(0, MethodCode { is_late: true, has_failed: true, ..code(METHOD, 0, Progress::WithoutPlace) });
+    assert_eq!(scene.evaluate(10), [event_type::ACCESS_METHOD_FAILED_TO_ISSUE]);
+}
+
+#[test]
 fn method_is_issued_without_the_locks_that_have_no_place() {
     let conditions = Conditions { not_created_since: Some(at(0)), ..Conditions::default() };
     let mut scene = Scene::new(AccessGrant { conditions, ..grant() }, &[method(METHOD, 0)]);
