@@ -21,18 +21,72 @@ const ADVANCES: [&str; 6] = ["PT0.1S", "PT1S", "PT6M", "PT3H", "P2D", "P5D"];
 /// One action of a sequence. The numbers select among the existing objects.
 #[derive(Clone, Debug)]
 enum Action {
-    Grant { locks: u8, space: Option<usize>, times: usize, wish: bool, methods: usize },
-    ChangeTimes { grant: usize, times: usize },
-    DeleteGrant { grant: usize },
-    DeleteMethod { grant: usize },
-    AddMethod { grant: usize },
-    SetSpace { space: usize, locks: u8 },
-    Code { lock: usize, times: usize },
-    DeleteCode { code: usize },
-    ChangeAtLock { lock: usize },
-    Online { lock: usize, online: bool },
-    Fault { lock: usize },
-    Advance { by: usize },
+    Grant {
+        locks: u8,
+        space: Option<usize>,
+        times: usize,
+        wish: bool,
+        methods: usize,
+    },
+    ChangeTimes {
+        grant: usize,
+        times: usize,
+    },
+    DeleteGrant {
+        grant: usize,
+    },
+    DeleteMethod {
+        grant: usize,
+    },
+    AddMethod {
+        grant: usize,
+    },
+    Rename {
+        grant: usize,
+    },
+    DeleteIdentity {
+        grant: usize,
+    },
+    MergeIdentities {
+        grant: usize,
+        other: usize,
+    },
+    SetSpace {
+        space: usize,
+        locks: u8,
+    },
+    DeleteSpace {
+        space: usize,
+    },
+    Code {
+        lock: usize,
+        times: usize,
+    },
+    DeleteCode {
+        code: usize,
+    },
+    ChangeAtLock {
+        lock: usize,
+    },
+    AddAtLock {
+        lock: usize,
+        code: usize,
+    },
+    RemoveAtLock {
+        lock: usize,
+    },
+    Online {
+        lock: usize,
+        online: bool,
+    },
+    Fault {
+        lock: usize,
+    },
+    Advance {
+        by: usize,
+    },
+    /// Creates a snapshot of the workspace and restores it.
+    Restore,
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -43,14 +97,22 @@ fn any_action() -> impl Strategy<Value = Action> {
         3 => (grant.clone(), 0..TIMES.len()).prop_map(|(grant, times)| Action::ChangeTimes { grant, times }),
         1 => grant.clone().prop_map(|grant| Action::DeleteGrant { grant }),
         1 => grant.clone().prop_map(|grant| Action::DeleteMethod { grant }),
-        1 => grant.prop_map(|grant| Action::AddMethod { grant }),
+        1 => grant.clone().prop_map(|grant| Action::AddMethod { grant }),
+        1 => grant.clone().prop_map(|grant| Action::Rename { grant }),
+        1 => grant.clone().prop_map(|grant| Action::DeleteIdentity { grant }),
+        1 => (grant.clone(), grant).prop_map(|(grant, other)| Action::MergeIdentities { grant, other }),
         3 => (0..SPACES, 0..16_u8).prop_map(|(space, locks)| Action::SetSpace { space, locks }),
+        1 => (0..SPACES).prop_map(|space| Action::DeleteSpace { space }),
         2 => (0..LOCKS, 0..TIMES.len()).prop_map(|(lock, times)| Action::Code { lock, times }),
         1 => (0..10_usize).prop_map(|code| Action::DeleteCode { code }),
         1 => (0..LOCKS).prop_map(|lock| Action::ChangeAtLock { lock }),
+        // Not on the small lock: a code would wait for good for the place that it has reserved there.
+        1 => (0..SMALL_LOCK, 0..3_usize).prop_map(|(lock, code)| Action::AddAtLock { lock, code }),
+        1 => (0..LOCKS).prop_map(|lock| Action::RemoveAtLock { lock }),
         3 => (0..LOCKS, any::<bool>()).prop_map(|(lock, online)| Action::Online { lock, online }),
         1 => (0..LOCKS).prop_map(|lock| Action::Fault { lock }),
         5 => (0..ADVANCES.len()).prop_map(|by| Action::Advance { by }),
+        1 => Just(Action::Restore),
     ]
 }
 
@@ -75,7 +137,7 @@ impl Scenario {
         let mut spaces = Vec::new();
         for index in 0..SPACES {
             let params = json!({ "name": format!("Space {index}"), "device_ids": [workspace.lock(index)] });
-            spaces.push(workspace.post("/spaces/create", params).await.ok()["space"]["space_id"].clone());
+            spaces.push(new_space(&workspace, params).await);
         }
         Self { workspace, spaces, grants: Vec::new(), codes: Vec::new() }
     }
@@ -120,6 +182,27 @@ impl Scenario {
                 let mut params = json!({ "requested_access_methods": [{ "mode": "code" }] });
                 self.of_grant(grant, "/access_grants/request_access_methods", &mut params).await;
             }
+            Action::Rename { grant } => {
+                self.of_grant(grant, "/access_grants/update", &mut json!({ "name": "Jim" })).await;
+            }
+            Action::DeleteIdentity { grant } => {
+                if let Some(id) = self.identity_of(grant).await {
+                    self.workspace.post("/user_identities/delete", json!({ "user_identity_id": id })).await.ok();
+                }
+            }
+            Action::MergeIdentities { grant, other } => {
+                let ids = (self.identity_of(grant).await, self.identity_of(other).await);
+                if let (Some(id), Some(other_id)) = ids
+                    && id != other_id
+                {
+                    let params = json!({ "user_identity_id": id, "merged_user_identity_ids": [other_id] });
+                    self.workspace.post("/user_identities/merge", params).await.ok();
+                }
+            }
+            Action::DeleteSpace { space } => {
+                self.workspace.post("/spaces/delete", json!({ "space_id": self.spaces[space] })).await.ok();
+                self.spaces[space] = new_space(&self.workspace, json!({ "name": "New space" })).await;
+            }
             Action::SetSpace { space, locks } => {
                 let params = json!({ "space_id": self.spaces[space], "device_ids": self.locks(locks) });
                 self.workspace.post("/spaces/update", params).await.ok();
@@ -139,6 +222,19 @@ impl Scenario {
                 }
             }
             Action::ChangeAtLock { lock } => self.change_at_lock(lock).await,
+            Action::AddAtLock { lock, code } => {
+                // A PIN that no code of a grant has: such a code would be refused by the lock for good.
+                let code = ["2580", "2581", "2582"][code];
+                let params = json!({ "device_id": self.workspace.lock(lock), "code": code });
+                self.workspace.post("/_emulator/locks/add_code", params).await;
+            }
+            Action::RemoveAtLock { lock } => {
+                if let Some(held) = self.workspace.memory(lock).await.first() {
+                    let params =
+                        json!({ "device_id": self.workspace.lock(lock), "access_code_id": held["access_code_id"] });
+                    self.workspace.post("/_emulator/locks/remove_code", params).await.ok();
+                }
+            }
             Action::Online { lock, online } => {
                 drop(self.workspace.change_lock(lock, json!({ "online": online })).await);
             }
@@ -148,7 +244,19 @@ impl Scenario {
                 self.workspace.post("/_emulator/faults/create", fault).await.ok();
             }
             Action::Advance { by } => drop(self.workspace.advance(ADVANCES[by]).await),
+            Action::Restore => {
+                let created = self.workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
+                let snapshot = json!({ "snapshot_id": created["snapshot_id"] });
+                self.workspace.post("/_emulator/snapshots/restore", snapshot).await.ok();
+            }
         }
+    }
+
+    /// Returns the identity of one of the grants; `None` if the grant is gone.
+    async fn identity_of(&self, grant: usize) -> Option<Value> {
+        let params = json!({ "access_grant_id": self.grants.get(grant)? });
+        let reply = self.workspace.post("/access_grants/get", params).await;
+        Some(reply.body.get("access_grant")?["user_identity_id"].clone())
     }
 
     /// Sends a request about one of the grants, which may be gone.
@@ -195,6 +303,11 @@ impl Scenario {
             let codes = self.workspace.post("/access_codes/list", of_device).await.ok();
             let codes = codes["access_codes"].as_array().unwrap();
             for code in codes.iter().filter(|code| code["status"] == "set" || code["is_scheduled_on_device"] == true) {
+                expected.insert((device_id.clone(), code["code"].as_str().unwrap().to_owned()));
+            }
+            let of_device = json!({ "device_id": device_id });
+            let unmanaged = self.workspace.post("/access_codes/unmanaged/list", of_device).await.ok();
+            for code in unmanaged["access_codes"].as_array().unwrap() {
                 expected.insert((device_id.clone(), code["code"].as_str().unwrap().to_owned()));
             }
             let memory = self.workspace.memory(lock).await;
@@ -298,6 +411,10 @@ impl Scenario {
         }
         Ok(())
     }
+}
+
+async fn new_space(workspace: &TestWorkspace, params: Value) -> Value {
+    workspace.post("/spaces/create", params).await.ok()["space"]["space_id"].clone()
 }
 
 fn texts(list: &Value, name: &str) -> BTreeSet<String> {
