@@ -95,6 +95,11 @@ impl AccessGrant {
         times.starts_at <= self.starts_at && self.ends_at.is_some_and(|ends_at| ends_at <= times.ends_at)
     }
 
+    /// Returns true if the grant gives access during all of these times.
+    pub(crate) fn covers(&self, times: Window) -> bool {
+        self.starts_at <= times.starts_at && self.ends_at.is_none_or(|ends_at| times.ends_at <= ends_at)
+    }
+
     /// Returns the time frame of the codes; `None`: ongoing codes.
     pub(crate) fn window(&self) -> Option<Window> {
         let starts_at = self.starts_at;
@@ -125,6 +130,10 @@ pub(crate) struct RequestedAccessMethod {
     /// True if the client deleted the methods of the entry: it gets no new ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_deleted: bool,
+    /// Locks whose method the client deleted while the entry kept another one. They get no new method, unless they leave
+    /// the grant and join it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted_device_ids: Vec<Uuid>,
 }
 
 /// Facts about the creation of codes that the grant shows until it ends.
@@ -139,17 +148,6 @@ pub(crate) struct Conditions {
     pub missing_device_ids: Vec<Uuid>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<GrantWarning>,
-    /// Locks whose offline code gives access outside the present times, because it cannot be taken back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub irrevocable_device_ids: Vec<Uuid>,
-}
-
-impl Conditions {
-    /// Forgets what concerns locks that the grant does not cover.
-    pub(crate) fn retain_covered(&mut self, covered: &[Uuid]) {
-        self.missing_device_ids.retain(|device_id| covered.contains(device_id));
-        self.warnings.retain(|warning| covered.contains(&warning.device_id));
-    }
 }
 
 /// Warning about one lock of a grant.
@@ -159,6 +157,13 @@ pub(crate) struct GrantWarning {
     pub created_at: Timestamp,
     #[serde(flatten)]
     pub kind: WarningKind,
+}
+
+impl GrantWarning {
+    /// Returns true if the lock was left out for this reason.
+    pub(crate) fn is_unfit(&self) -> bool {
+        !matches!(self.kind, WarningKind::RequestedCodeUnavailable { .. })
+    }
 }
 
 /// Kind of a [`GrantWarning`], with its further fields.

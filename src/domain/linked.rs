@@ -34,6 +34,8 @@ pub(crate) struct PinRequest<'a> {
     pub prefer_native_scheduling: bool,
     /// Rule for codes with the same PIN on one lock.
     pub same_code: SameCode,
+    /// True if another PIN is chosen instead of a requested one that an unmanaged code has.
+    pub avoids_unmanaged: bool,
     /// Current time of the workspace.
     pub now: Timestamp,
 }
@@ -50,6 +52,7 @@ impl PinRequest<'_> {
             preferred_code_length: None,
             prefer_native_scheduling: true,
             same_code: SameCode::Never,
+            avoids_unmanaged: false,
             now,
         }
     }
@@ -158,7 +161,8 @@ pub(crate) fn digits_rejection_reason(device: &Device, code: &str) -> Option<Str
     rules.into_iter().find(|rule| !rule.allows(code)).map(|rule| rule.explain().to_owned())
 }
 
-/// Returns the managed code that already uses this PIN and conflicts with the request.
+/// Returns the code that already uses this PIN and conflicts with the request: a managed one, or also an unmanaged one
+/// with [`PinRequest::avoids_unmanaged`].
 fn taken_by<'a>(
     device: &Device,
     code: &str,
@@ -166,8 +170,10 @@ fn taken_by<'a>(
     pin_request: &PinRequest<'_>,
 ) -> Option<&'a Reservation> {
     let period = pin_request.on_lock(device);
-    let is_conflict =
-        |reservation: &&Reservation| reservation.is_managed && pin_request.conflicts_with(reservation, period);
+    let is_conflict = |reservation: &&Reservation| {
+        let counts = reservation.is_managed || pin_request.avoids_unmanaged;
+        counts && pin_request.conflicts_with(reservation, period)
+    };
     reservations.with_code(device.device_id, code).find(is_conflict)
 }
 

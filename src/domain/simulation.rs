@@ -157,8 +157,8 @@ impl<'a> Simulation<'a> {
         held_before != code.state.held && self.memory.update_entry(code, held_before.as_ref())
     }
 
-    /// Pulls a backup code for a code of an access grant at the instant `at`, if the pool of its lock is enabled and has
-    /// one. Returns the index of the backup code. `index` is that of the code.
+    /// Pulls a backup code for a code of an access grant at the instant `at`, if the code does not open the lock, and the
+    /// pool of the lock is enabled and has one. Returns the index of the backup code. `index` is that of the code.
     fn pull_backup(
         &mut self,
         locked: &LockedDevice,
@@ -171,6 +171,11 @@ impl<'a> Simulation<'a> {
         let is_ready = |code: &AccessCode| code.device_id == device_id && code.is_ready_backup();
         let backup_index = codes.iter().position(is_ready)?;
         let [code, backup] = codes.get_disjoint_mut([index, backup_index]).ok()?;
+        let held = code.state.held.as_ref();
+        if held.is_some_and(|held| held.window.is_none_or(|window| at < window.ends_at)) {
+            // Only its change is late: the guest can use the code.
+            return None;
+        }
         let ends_at = code.state.requested.window?.ends_at;
         pull_backup(&mut self.grants, locked, (code, backup), (ends_at, at), self.machine_now, events);
         code.state.as_of = code.state.as_of.max(at);

@@ -128,6 +128,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         None => UnitOfWork::begin(app, &visibility, Scope::Devices(&scope)).await?,
     };
     let now = work.now;
+    let could_have_codes = abilities(&work.codes.device(device_id)?.device);
     let (is_managed, pool_enabled) = (update.is_managed, update.backup_access_code_pool_enabled);
     let incidents = [(update.tampered, event_type::DEVICE_TAMPERED), (update.doorbell_rang, event_type::DOORBELL_RANG)];
     let device = &mut work.codes.device_mut(device_id)?.device;
@@ -157,12 +158,27 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
     work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
     work.run(false).await?;
     let device = work.codes.device(device_id)?.device.clone();
-    if is_managed == Some(true) {
-        // Its access grants get their codes again.
+    if has_gained(could_have_codes, abilities(&device)) {
         work = reconcile_devices(work, &[device_id]).await?;
     }
     work.finish(app).await?;
     Ok(device)
+}
+
+/// Returns the properties of a device that decide whether it can have codes of access grants.
+fn abilities(device: &Device) -> [bool; 5] {
+    [
+        device.is_managed,
+        device.health.removed_at.is_none(),
+        device.can_program_online_access_codes(),
+        device.can_program_offline_access_codes(),
+        device.time_zone().is_some(),
+    ]
+}
+
+/// Returns true if a device may now be able to have codes of access grants that it could not have before.
+fn has_gained(before: [bool; 5], after: [bool; 5]) -> bool {
+    before.iter().zip(after).any(|(had, has)| has && !had)
 }
 
 /// Records an event that a managed device reports. An unreachable device reports nothing.
@@ -199,6 +215,7 @@ pub(crate) async fn update_as_client(
 ) -> Result<()> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let device = &mut work.codes.device_mut(device_id)?.device;
+    let could_have_codes = abilities(device);
     match (expected, device.is_managed) {
         (Ownership::Managed, false) => return Err(Error::DeviceUnmanaged(device_id)),
         (Ownership::Unmanaged, true) => return Err(Error::DeviceManaged(device_id)),
@@ -215,8 +232,7 @@ pub(crate) async fn update_as_client(
         managed_devices::set_managed(&mut work, device_id, is_managed)?;
     }
     work.run(false).await?;
-    if update.is_managed == Some(true) {
-        // Its access grants get their codes again.
+    if has_gained(could_have_codes, abilities(&work.codes.device(device_id)?.device)) {
         work = reconcile_devices(work, &[device_id]).await?;
     }
     work.finish(app).await?;
@@ -239,8 +255,10 @@ pub(crate) async fn report_time_zones(
     if work.codes.devices.len() < reports.len() {
         return Err(Error::NotFound(Resource::Device));
     }
+    let mut gained = Vec::new();
     for locked in &mut work.codes.devices {
         let device = &mut locked.device;
+        let could_have_codes = abilities(device);
         let Some((device_type, time_zone)) = reports.get(&device.device_id) else { continue };
         device.check_managed()?;
         if device.brand.device_type != *device_type {
@@ -248,9 +266,13 @@ pub(crate) async fn report_time_zones(
             return Err(Error::invalid("devices", message));
         }
         device.overrides.time_zone = Some(Some(time_zone.clone()));
+        gained.extend(has_gained(could_have_codes, abilities(device)).then_some(device.device_id));
     }
     work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
     work.run(false).await?;
+    if !gained.is_empty() {
+        work = reconcile_devices(work, &gained).await?;
+    }
     work.finish(app).await?;
     Ok(())
 }

@@ -284,15 +284,20 @@ impl LockedCodes {
         if self.grants.is_empty() {
             return;
         }
-        for code in &self.codes {
-            if let Some(locked) = find(&self.devices, code.device_id) {
-                self.grants.update_code(code, locked);
-            }
-        }
+        self.update_codes_of_grants();
         let now_in: BTreeMap<Uuid, Timestamp> =
             self.devices.iter().map(|locked| (locked.device.workspace_id, until(locked))).collect();
         for (workspace_id, now) in now_in {
             self.grants.evaluate_in(workspace_id, (now, self.machine_now), &mut self.recorder.events);
+        }
+    }
+
+    /// Tells the access methods the present state of their codes, without effect on the methods.
+    pub(crate) fn update_codes_of_grants(&mut self) {
+        for code in &self.codes {
+            if let Some(locked) = find(&self.devices, code.device_id) {
+                self.grants.update_code(code, locked);
+            }
         }
     }
 
@@ -301,7 +306,9 @@ impl LockedCodes {
     /// # Errors
     /// The errors of [`LockedCodes::get`].
     pub(crate) fn leave_grant(&mut self, access_code_id: Uuid) -> Result<()> {
-        if let Some(method_id) = self.get_mut(access_code_id)?.access_method_id.take()
+        let code = self.get_mut(access_code_id)?;
+        code.state.rare_fields.issuance = None;
+        if let Some(method_id) = code.access_method_id.take()
             && let Some(grant) = self.grants.of_method_mut(method_id)
         {
             grant.update_code(access_code_id, None);

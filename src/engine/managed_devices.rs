@@ -1,8 +1,9 @@
 //! Devices that become managed, become unmanaged, or are deleted, with the consequences for their access codes.
 
+use super::access_grants::reconcile;
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
-use super::{connectivity, spaces};
+use super::{connectivity, locked_workspace, spaces};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::{NewEvent, event_type, payload};
@@ -65,7 +66,9 @@ pub(crate) fn set_managed(work: &mut UnitOfWork, device_id: Uuid, is_managed: bo
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the device.
 pub(crate) async fn delete(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<()> {
-    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
+    // Spaces, from which the device is removed, are changed while the workspace is locked.
+    let tx = locked_workspace::begin(app, visibility.workspace_id).await?;
+    let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&[device_id])).await?;
     work.codes.device(device_id)?;
     delete_all(&mut work).await?;
     work.finish(app).await?;
@@ -106,5 +109,6 @@ pub(crate) async fn delete_all(work: &mut UnitOfWork) -> Result<()> {
             work.record(access_code_id, event_type, None)?;
         }
     }
+    reconcile::forget_devices(work, &device_ids).await?;
     spaces::forget_devices(work, &device_ids).await
 }

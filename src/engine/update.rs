@@ -232,7 +232,7 @@ fn change(
         return Err(Error::DeviceOffline(device_id));
     }
     let requested = requested_entry(code, update)?;
-    check(locked, code, &requested, reservations, now)?;
+    check(locked, code, &requested, reservations, (now, true))?;
     check_unmanaging(code, update)?;
     let is_native = is_native(locked, code, &requested);
     let ordinal = work.codes.get_mut(access_code_id)?.next_child();
@@ -271,7 +271,8 @@ fn is_native(locked: &LockedDevice, code: &AccessCode, requested: &LockCode) -> 
     }
 }
 
-/// Checks and changes the requested entry of a code of an access grant. Returns true if that is a change.
+/// Checks and changes the requested entry of a code of an access grant. If `needs_place`, the lock must have capacity
+/// for it.
 ///
 /// # Errors
 /// The lock cannot accept the entry, or it conflicts with another code. Nothing is changed then.
@@ -280,12 +281,13 @@ pub(super) fn request_entry(
     reservations: &mut Reservations,
     access_code_id: Uuid,
     requested: LockCode,
-) -> Result<bool> {
+    needs_place: bool,
+) -> Result<()> {
     let locked = work.codes.device_of(access_code_id)?;
     let code = work.codes.get(access_code_id)?;
-    check(locked, code, &requested, reservations, work.now)?;
+    check(locked, code, &requested, reservations, (work.now, needs_place))?;
     let is_native = is_native(locked, code, &requested);
-    change_entry(work, reservations, access_code_id, requested, is_native)
+    change_entry(work, reservations, access_code_id, requested, is_native).map(drop)
 }
 
 /// Allows or forbids changes made at the lock. Returns true if that is a change.
@@ -376,13 +378,14 @@ fn requested_entry(code: &AccessCode, update: &Update) -> Result<LockCode> {
     })
 }
 
-/// Rejects a PIN or time frame that the lock cannot accept, or that conflicts with another code.
+/// Rejects a PIN or time frame that the lock cannot accept, or that conflicts with another code. If `needs_place`, also
+/// rejects a time frame in which the lock is full.
 fn check(
     locked: &LockedDevice,
     code: &AccessCode,
     requested: &LockCode,
     reservations: &mut Reservations,
-    now: Timestamp,
+    (now, needs_place): (Timestamp, bool),
 ) -> Result<()> {
     let current = &code.state.requested;
     if requested.window != current.window {
@@ -407,7 +410,9 @@ fn check(
         ..PinRequest::at(now)
     };
     reservations.remove(code.device_id, code.access_code_id);
-    let result = linked::check_capacity(&locked.device, reservations, &pin_request).and_then(|()| {
+    let has_place =
+        if needs_place { linked::check_capacity(&locked.device, reservations, &pin_request) } else { Ok(()) };
+    let result = has_place.and_then(|()| {
         if keeps_pin {
             linked::check_not_taken(&locked.device, reservations, &pin_request)
         } else {

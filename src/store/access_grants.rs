@@ -346,28 +346,43 @@ pub(crate) async fn newest_code_of(tx: &mut PgConnection, user_identity_id: Uuid
     Ok(code.fetch_optional(tx).await?)
 }
 
-/// Returns the grants of these spaces, without those that are being deleted.
-pub(crate) async fn of_spaces(tx: &mut PgConnection, workspace_id: Uuid, space_ids: &[Uuid]) -> Result<Vec<Uuid>> {
+/// Returns the grants of these spaces, without those that are being deleted, and without those that are over at
+/// `in_force_at`.
+pub(crate) async fn of_spaces(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    space_ids: &[Uuid],
+    in_force_at: Option<Timestamp>,
+) -> Result<Vec<Uuid>> {
     let space_ids: Vec<String> = space_ids.iter().map(Uuid::to_string).collect();
     let grants = sqlx::query_scalar!(
         "select access_grant_id from access_grant
-         where space_ids ?| $2 and workspace_id is not distinct from $1 and deletion_requested_at is null",
+         where space_ids ?| $2 and workspace_id is not distinct from $1 and deletion_requested_at is null
+               and ($3::timestamptz is null or ends_at is null or ends_at > $3)",
         workspace_id,
-        &space_ids
+        &space_ids,
+        in_force_at
     );
     Ok(grants.fetch_all(tx).await?)
 }
 
-/// Returns the grants that cover one of these devices, without those that are being deleted.
-pub(crate) async fn of_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<Uuid>> {
+/// Returns the grants that cover one of these devices, without those that are over at `now` or being deleted.
+pub(crate) async fn of_devices(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+    now: Timestamp,
+) -> Result<Vec<Uuid>> {
     let texts: Vec<String> = device_ids.iter().map(Uuid::to_string).collect();
     let grants = sqlx::query_scalar!(
         "select access_grant_id from access_grant
          where (device_ids ?| $2 or space_ids ?| array(select space_id::text from space where device_ids && $3))
-               and workspace_id is not distinct from $1 and deletion_requested_at is null",
+               and workspace_id is not distinct from $1 and deletion_requested_at is null
+               and (ends_at is null or ends_at > $4)",
         workspace_id,
         &texts,
-        device_ids
+        device_ids,
+        now
     );
     Ok(grants.fetch_all(tx).await?)
 }

@@ -1,9 +1,12 @@
 //! Access grants: creation, one PIN on many locks, issuance, and the codes that carry them.
 
+mod capacity;
 mod changes;
 mod consistency;
 mod deletion;
+mod ended;
 mod issuance;
+mod left_out;
 mod obstacles;
 mod properties;
 mod reads;
@@ -70,6 +73,28 @@ pub(crate) async fn grant_events(workspace: &TestWorkspace) -> Vec<String> {
 pub(crate) fn condition_codes(object: &Value, list: &str, code: &str) -> Vec<String> {
     let conditions = object[list].as_array().unwrap().iter();
     conditions.map(|condition| condition[code].as_str().unwrap().to_owned()).collect()
+}
+
+/// Changes a grant.
+pub(crate) async fn update(workspace: &TestWorkspace, grant: &Value, mut change: Value) {
+    change["access_grant_id"] = grant["access_grant_id"].clone();
+    workspace.post("/access_grants/update", change).await.ok();
+}
+
+/// Connects or disconnects the lock at this index.
+pub(crate) async fn set_online(workspace: &TestWorkspace, index: usize, is_online: bool) {
+    workspace.change_lock(index, json!({ "online": is_online })).await;
+}
+
+/// Creates a space with these locks and returns its id.
+pub(crate) async fn space(workspace: &TestWorkspace, locks: &[String]) -> Value {
+    let params = json!({ "name": "Apartment", "device_ids": locks });
+    workspace.post("/spaces/create", params).await.ok()["space"]["space_id"].clone()
+}
+
+/// Returns the codes of the warnings.
+pub(crate) fn warnings(object: &Value) -> Vec<String> {
+    condition_codes(object, "warnings", "warning_code")
 }
 
 #[test]

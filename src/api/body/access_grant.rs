@@ -62,6 +62,12 @@ impl AccessGrantBody {
         let Listed { grant, methods, .. } = listed;
         let requested = grant.requested_access_methods.iter().enumerate();
         let change = space_change(listed, now).filter(|_| grant.deletion_requested_at.is_none());
+        let by_id = MethodCode::by_id(&listed.codes);
+        let has_lock = |method: &&AccessMethod| {
+            let mut codes = by_id.values().filter(|code| code.access_method_id == method.access_method_id);
+            codes.any(|code| code.progress != Progress::Over)
+        };
+        let with_locks: Vec<&AccessMethod> = methods.iter().filter(has_lock).collect();
         Self {
             access_grant_id: grant.access_grant_id,
             workspace_id: grant.workspace_id,
@@ -70,7 +76,7 @@ impl AccessGrantBody {
             user_identity_id: grant.user_identity_id,
             name: grant.name.clone(),
             display_name: grant.name.clone().unwrap_or_else(|| listed.identity_name.clone()),
-            display_status: grant_label(grant, methods, now),
+            display_status: grant_label(grant, &with_locks, now),
             space_ids: grant.space_ids.clone(),
             location_ids: grant.space_ids.clone(),
             requested_access_methods: requested.map(|(index, entry)| requested_body(index, entry, methods)).collect(),
@@ -227,7 +233,10 @@ fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
     let devices = Devices::of(codes.iter());
     let is_covered: BTreeSet<Uuid> = covered.iter().copied().collect();
     let joining = codes.iter().filter(|(code, is_reachable)| {
-        let is_later = method_of(code).is_some_and(|method| method.created_at < code.state.created_at);
+        let is_later = method_of(code).is_some_and(|method| {
+            // A code that is new because of new times is part of that change.
+            method.created_at < code.state.created_at && method.changing_times.is_none()
+        });
         // A full lock is reported as an error. Codes of two methods on one lock can differ in this.
         let method_code = MethodCode::of(code, *is_reachable).filter(|_| !code.state.is_backup);
         let is_being_set = method_code.is_some_and(|method_code| method_code.progress == Progress::Pending);
@@ -237,19 +246,22 @@ fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
     let leaving = codes
         .iter()
         .map(|(code, _)| code)
-        .filter(|code| !is_covered.contains(&code.device_id) && !code.state.is_backup);
+        .filter(|code| !is_covered.contains(&code.device_id) && !code.state.is_backup)
+        .filter(|code| !code.state.has_only_expired());
     let is_over = grant.ends_at.is_some_and(|ends_at| ends_at <= now);
-    let missing = difference(grant, methods, covered, &MethodCode::by_id(codes)).missing;
+    let missing = difference(grant, methods, covered, &MethodCode::by_id(codes), now).missing;
     let known_missing = &grant.conditions.missing_device_ids;
-    let is_missing = !is_over && missing.values().flatten().any(|device_id| !known_missing.contains(device_id));
+    let is_missing = missing.values().flatten().any(|device_id| !known_missing.contains(device_id));
     let joined_since = joining.clone().map(|code| code.state.created_at).min();
     let is_leaving = leaving.clone().any(|code| !code.state.is_offline);
     let left_since = leaving.clone().map(|code| code.state.deletion_requested_at.unwrap_or(code.state.as_of)).min();
     let lacks_access = joined_since.is_some() || is_missing || (listed.has_lost_locks && !is_over);
     let since = joined_since.into_iter().chain(left_since).min();
-    let changed = &grant.conditions.irrevocable_device_ids;
     let irrevocable = codes.iter().map(|(code, _)| code).filter(|code| {
-        code.state.is_offline && (!is_covered.contains(&code.device_id) || changed.contains(&code.device_id))
+        let times = code.state.rare_fields.issuance.and_then(|issuance| issuance.computed_for);
+        let exceeds_times = times.is_some_and(|times| !grant.covers(times));
+        let is_valid = code.state.is_offline && !code.state.has_only_expired();
+        is_valid && (!is_covered.contains(&code.device_id) || exceeds_times)
     });
     let irrevocable: BTreeSet<Uuid> = irrevocable.map(|code| code.device_id).collect();
     let has_too_much = left_since.is_some() || !irrevocable.is_empty();

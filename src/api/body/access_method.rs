@@ -110,9 +110,11 @@ fn warnings(method: &AccessMethod) -> Vec<Value> {
     let changing = method.changing_times.map(|times| times.since);
     add("updating_access_times", "The access times are being updated.", changing);
     add("delay_in_issuing", "Issuing the access method takes unusually long.", method.delayed_at);
-    add("pulled_backup_access_code", "A backup access code is used.", method.backup_pulled_at);
-    if let (Some(original), Some(warning)) = (method.original_access_method_id, warnings.last_mut()) {
-        warning["original_access_method_id"] = json!(original);
+    if let Some(since) = method.backup_pulled_at {
+        add("pulled_backup_access_code", "A backup access code is used.", Some(since));
+        if let (Some(original), Some(warning)) = (method.original_access_method_id, warnings.last_mut()) {
+            warning["original_access_method_id"] = json!(original);
+        }
     }
     warnings
 }

@@ -334,6 +334,11 @@ impl CodeState {
             .map_or(self.created_at, |programming_due_at| programming_due_at.max(self.created_at))
     }
 
+    /// Returns true if the code has left its lock after its end, and is kept.
+    pub fn has_only_expired(&self) -> bool {
+        self.rare_fields.has_expired && self.deletion_requested_at.is_none()
+    }
+
     /// Returns the instant since which the code is being removed: its deletion or its end, whichever came first. For an
     /// unmanaged code, and for one that has expired and left the lock, only the deletion counts.
     pub fn removing_since(&self) -> Option<Timestamp> {

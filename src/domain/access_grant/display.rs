@@ -24,9 +24,8 @@ pub(crate) fn method_label(grant: &AccessGrant, method: &AccessMethod, now: Time
     }
 }
 
-/// Returns the label of a grant with these methods at this time. A grant whose methods are not all issued waits for
-/// them.
-pub(crate) fn grant_label(grant: &AccessGrant, methods: &[AccessMethod], now: Timestamp) -> Label {
+/// Returns the label of a grant at this time. `methods` are those with a lock. A grant waits until all of them are issued.
+pub(crate) fn grant_label(grant: &AccessGrant, methods: &[&AccessMethod], now: Timestamp) -> Label {
     if grant.deletion_requested_at.is_some() {
         return Label::BeingDeleted;
     }

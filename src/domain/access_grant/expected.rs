@@ -1,6 +1,7 @@
 //! Codes that should exist for a grant, compared with those that exist.
 
-use super::{AccessGrant, AccessMethod, MethodCode, Mode, Progress, WarningKind};
+use super::{AccessGrant, AccessMethod, MethodCode, Mode, Progress};
+use crate::clock::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -14,12 +15,14 @@ pub(crate) struct Difference {
 }
 
 /// Compares the locks that the grant covers with the codes of its methods. `covered` are the locks that the client named
-/// and those of the spaces, in the order in which codes are created. `codes` are the codes that are not gone, by id.
+/// and those of the spaces, in the order in which codes are created. `codes` are the codes that are not gone, by id. A
+/// grant that is over or being deleted lacks nothing.
 pub(crate) fn difference(
     grant: &AccessGrant,
     methods: &[AccessMethod],
     covered: &[Uuid],
     codes: &BTreeMap<Uuid, MethodCode>,
+    now: Timestamp,
 ) -> Difference {
     let is_covered: BTreeSet<Uuid> = covered.iter().copied().collect();
     let of_id: BTreeMap<Uuid, &AccessMethod> = methods.iter().map(|method| (method.access_method_id, method)).collect();
@@ -36,14 +39,12 @@ pub(crate) fn difference(
             difference.superfluous.push(*access_code_id);
         }
     }
-    if grant.deletion_requested_at.is_some() {
+    if !grant.is_in_force(now) {
         return difference;
     }
     // A lock that can hold no code of this grant is not tried again.
     let is_unfit = |device_id: &Uuid| {
-        grant.conditions.warnings.iter().any(|warning| {
-            warning.device_id == *device_id && !matches!(warning.kind, WarningKind::RequestedCodeUnavailable { .. })
-        })
+        grant.conditions.warnings.iter().any(|warning| warning.device_id == *device_id && warning.is_unfit())
     };
     for (request, requested) in grant.requested_access_methods.iter().enumerate() {
         if requested.mode != Mode::Code || requested.is_deleted {
@@ -52,6 +53,7 @@ pub(crate) fn difference(
         let missing: Vec<Uuid> = covered
             .iter()
             .filter(|device_id| !present.contains(&(request, **device_id)) && !is_unfit(device_id))
+            .filter(|device_id| !requested.deleted_device_ids.contains(device_id))
             .copied()
             .collect();
         if !missing.is_empty() {

@@ -2,13 +2,14 @@
 //! codes are ready for the guest, and it is gone with the last of its codes after its deletion.
 
 use super::locked_grants::{LockedGrant, LockedGrants};
-use super::{AccessMethod, MethodCode};
+use super::{AccessMethod, MethodCode, Mode, RequestedAccessMethod};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
+use crate::domain::client_session::add_missing;
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::locked_device::LockedDevice;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 impl LockedGrants {
@@ -127,6 +128,8 @@ impl LockedGrant {
             let was_issued = method.issued_at.take().is_some();
             if is_over || counts.over == 0 {
                 (method.delayed_at, method.failed_at, method.changing_times) = (None, None, None);
+                // The backup code is gone: another code with its PIN is an ordinary one.
+                method.backup_pulled_at = method.backup_pulled_at.filter(|_| counts.over > 0);
             }
             if was_issued {
                 self.record_of_method(access_method_id, event_type::ACCESS_METHOD_REVOKED, times, events);
@@ -139,7 +142,7 @@ impl LockedGrant {
             }
         } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() {
             self.issue(access_method_id, times, events);
-        } else if method.was_issued && method.changing_times.is_none() && !is_without_place {
+        } else if method.was_issued && counts.disturbed > 0 {
             // A change at the lock is being reverted: the guest had the code before.
         } else if counts.failed > 0 {
             if method.failed_at.is_none() {
@@ -175,9 +178,9 @@ impl LockedGrant {
     fn report_access_to_all_doors(&mut self, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
         if self.grant.granted_at.is_none()
             && self.grant.deletion_requested_at.is_none()
-            && !self.methods.is_empty()
             && self.grant.conditions.not_created_since.is_none()
-            && self.methods.iter().all(|method| method.issued_at.is_some())
+            && self.methods_with_locks().next().is_some()
+            && self.methods_with_locks().all(|method| method.issued_at.is_some())
         {
             self.grant.granted_at = Some(times.0);
             self.record(event_type::ACCESS_GRANT_ACCESS_GRANTED_TO_ALL_DOORS, times, events);
@@ -185,19 +188,44 @@ impl LockedGrant {
     }
 
     /// Marks the entries of `requested_access_methods` whose methods are all being deleted, if one of them is among
-    /// these.
-    pub(crate) fn close_requests(&mut self, deleted: &[Uuid]) {
+    /// these. An entry that keeps another method remembers the locks of those that are deleted. `deleted` are the ids of
+    /// methods, each with its locks.
+    pub(crate) fn close_requests(&mut self, deleted: &BTreeMap<Uuid, BTreeSet<Uuid>>) {
         for (request, entry) in self.grant.requested_access_methods.iter_mut().enumerate() {
-            let mut of_entry = self.methods.iter().filter(|method| method.request == request);
-            let is_named = of_entry.clone().any(|method| deleted.contains(&method.access_method_id));
-            entry.is_deleted |= is_named && of_entry.all(|method| method.deletion_requested_at.is_some());
+            let of_entry = self.methods.iter().filter(|method| method.request == request);
+            let named = of_entry.clone().filter_map(|method| deleted.get(&method.access_method_id));
+            let named: Vec<&BTreeSet<Uuid>> = named.collect();
+            let is_complete = of_entry.clone().all(|method| method.deletion_requested_at.is_some());
+            entry.is_deleted |= is_complete && !named.is_empty();
+            if !is_complete {
+                let locks: Vec<Uuid> = named.into_iter().flatten().copied().collect();
+                add_missing(&mut entry.deleted_device_ids, &locks);
+            }
         }
+        let is_requested = |entry: &RequestedAccessMethod| entry.mode == Mode::Code && !entry.is_deleted;
+        if !self.grant.requested_access_methods.iter().any(is_requested) {
+            self.grant.conditions.missing_device_ids.clear();
+        }
+        self.end_failure_to_create();
     }
 
-    /// Forgets what went wrong on locks that the grant does not cover any more.
-    pub(crate) fn forget_uncovered(&mut self, covered: &[Uuid]) {
-        self.grant.conditions.retain_covered(covered);
+    /// Forgets what went wrong on locks that have left the grant.
+    pub(crate) fn forget_conditions(&mut self, has_left: impl Fn(Uuid) -> bool) {
+        let conditions = &mut self.grant.conditions;
+        conditions.missing_device_ids.retain(|device_id| !has_left(*device_id));
+        conditions.warnings.retain(|warning| !has_left(warning.device_id));
+        for entry in &mut self.grant.requested_access_methods {
+            entry.deleted_device_ids.retain(|device_id| !has_left(*device_id));
+        }
         self.end_failure_to_create();
+    }
+
+    /// Forgets the reasons for which these locks were left out: they may have changed.
+    pub(crate) fn forget_unfit(&mut self, device_ids: &[Uuid]) {
+        self.grant
+            .conditions
+            .warnings
+            .retain(|warning| !(warning.is_unfit() && device_ids.contains(&warning.device_id)));
     }
 
     /// Shows the result of a creation of codes: an error while a lock or a requested method lacks its code. `full` are the
@@ -252,6 +280,15 @@ impl LockedGrant {
                 method.deletion_requested_at.get_or_insert(now);
             }
         }
+    }
+
+    /// Ends the change of times of the methods that have no code for the new times and get none: nothing is being
+    /// changed.
+    pub(crate) fn end_change_without_codes(&mut self) {
+        let with_codes: BTreeSet<Uuid> = self.methods_with_locks().map(|method| method.access_method_id).collect();
+        let without_codes = self.methods.iter_mut().filter(|method| !with_codes.contains(&method.access_method_id));
+        without_codes.for_each(|method| method.changing_times = None);
+        self.end_change_of_times();
     }
 
     /// Ends the change of times of the grant if no method waits for it.

@@ -117,14 +117,14 @@ impl MethodCode {
         codes.iter().filter_map(of_code).collect()
     }
 
-    /// Returns the progress of a code on a lock that is reachable or not; `None` if the code belongs to no method, or
-    /// is gone.
+    /// Returns the progress of a code on a lock that is reachable or not; `None` if the code belongs to no method, is
+    /// gone, or has left its lock after its end and is kept as expired.
     pub(crate) fn of(code: &AccessCode, is_reachable: bool) -> Option<Self> {
-        let access_method_id =
-            code.access_method_id.filter(|_| code.state.gone_at.is_none() && code.state.is_managed)?;
         let state = &code.state;
+        let is_gone = state.gone_at.is_some() || state.has_only_expired() || !state.is_managed;
+        let access_method_id = code.access_method_id.filter(|_| !is_gone)?;
         let reported = state.rare_fields.issuance.and_then(|issuance| issuance.reported);
-        let progress = if state.removing_since().is_some() || state.rare_fields.has_expired {
+        let progress = if state.removing_since().is_some() {
             Progress::Over
         } else if state.awaits_place() {
             Progress::WithoutPlace
@@ -224,6 +224,12 @@ impl LockedGrant {
     /// Returns true if a code of this method exists that was neither deleted nor has ended.
     pub(crate) fn has_codes(&self, access_method_id: Uuid) -> bool {
         self.counts(access_method_id).live() > 0
+    }
+
+    /// Returns the methods whose codes give access to a lock, or will do so. A method can lose all its locks and stay: its
+    /// PIN is used for locks that join later.
+    pub(super) fn methods_with_locks(&self) -> impl Iterator<Item = &AccessMethod> {
+        self.methods.iter().filter(|method| self.has_codes(method.access_method_id))
     }
 
     /// Returns true if a code waits for a place on a full lock.

@@ -16,7 +16,14 @@ fn at(hours: i64) -> Timestamp {
 }
 
 fn requested(mode: Mode) -> RequestedAccessMethod {
-    RequestedAccessMethod { mode, code: None, instant_key_max_use_count: None, created_at: at(0), is_deleted: false }
+    RequestedAccessMethod {
+        mode,
+        code: None,
+        instant_key_max_use_count: None,
+        created_at: at(0),
+        is_deleted: false,
+        deleted_device_ids: Vec::new(),
+    }
 }
 
 /// Grant from hour 10 to hour 20 with one requested code.
@@ -79,7 +86,7 @@ fn check_difference(
 ) {
     let ids = |doors: &[usize]| doors.iter().map(|door| DOORS[*door]).collect::<Vec<Uuid>>();
     let expected = missing.iter().map(|(request, doors)| (*request, ids(doors))).collect();
-    let found = difference(grant, methods, &ids(covered), &by_id(codes));
+    let found = difference(grant, methods, &ids(covered), &by_id(codes), at(15));
     assert_eq!(found.missing, expected, "{name}");
     assert_eq!(found.superfluous, superfluous.into_iter().map(code_id).collect::<Vec<_>>(), "{name}");
 }
@@ -134,6 +141,8 @@ fn difference_depends_on_the_state_of_grant_method_and_request() {
     let lacks_second = || (vec![(0, vec![1])], vec![]);
     let deleted = with(&|grant| grant.deletion_requested_at = Some(at(1)));
     check_difference("deleted grant", (&deleted, &one), &[0, 1], &on_first, (vec![], vec![]));
+    let over = with(&|grant| grant.ends_at = Some(at(15)));
+    check_difference("grant that is over", (&over, &one), &[0, 1], &on_first, (vec![], vec![]));
     let closed = with(&|grant| grant.requested_access_methods[0].is_deleted = true);
     check_difference("deleted request", (&closed, &one), &[0, 1], &on_first, (vec![], vec![]));
     let card = with(&|grant| grant.requested_access_methods[0].mode = Mode::Card);
@@ -152,7 +161,15 @@ fn difference_depends_on_the_state_of_grant_method_and_request() {
     check_difference("another PIN", (&other, &one), &[0, 1], &on_first, lacks_second());
     let going = [AccessMethod { deletion_requested_at: Some(at(1)), ..method(METHOD, 0) }, method(SPLIT, 0)];
     let codes = [code(METHOD, 0, Ready), code(SPLIT, 1, Ready)];
-    check_difference("deleted method", (&grant(), &going), &[0, 1], &codes, (vec![(0, vec![0])], vec![0]));
+    check_difference(
+        "lock that left and joins again",
+        (&grant(), &going),
+        &[0, 1],
+        &codes,
+        (vec![(0, vec![0])], vec![0]),
+    );
+    let remembers = with(&|grant| grant.requested_access_methods[0].deleted_device_ids.push(DOORS[0]));
+    check_difference("deleted method", (&remembers, &going), &[0, 1], &codes, (vec![], vec![0]));
 }
 
 #[test]
@@ -179,10 +196,10 @@ fn label_follows_the_table() {
     ];
     for (name, grant, method, hour, of_method, of_grant) in cases {
         assert_eq!(method_label(&grant, method, at(hour)), of_method, "{name}");
-        assert_eq!(grant_label(&grant, std::slice::from_ref(method), at(hour)), of_grant, "{name}");
+        assert_eq!(grant_label(&grant, &[method], at(hour)), of_grant, "{name}");
     }
     assert_eq!(grant_label(&grant(), &[], at(15)), Label::AwaitingIssuance, "no methods");
-    let both = [issued, AccessMethod { access_method_id: SPLIT, ..open }];
+    let both = [&issued, &AccessMethod { access_method_id: SPLIT, ..open }];
     assert_eq!(grant_label(&grant(), &both, at(15)), Label::AwaitingIssuance, "one of two is issued");
 }
 

@@ -51,7 +51,14 @@ pub(crate) struct RequestedMethod {
 impl RequestedMethod {
     pub(super) fn at(self, created_at: Timestamp) -> RequestedAccessMethod {
         let Self { mode, code, instant_key_max_use_count } = self;
-        RequestedAccessMethod { mode, code, instant_key_max_use_count, created_at, is_deleted: false }
+        RequestedAccessMethod {
+            mode,
+            code,
+            instant_key_max_use_count,
+            created_at,
+            is_deleted: false,
+            deleted_device_ids: Vec::new(),
+        }
     }
 }
 

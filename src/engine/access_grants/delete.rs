@@ -2,7 +2,8 @@
 //! its last code.
 
 use super::{GrantReference, find, lock_grants};
-use crate::domain::access_grant::LockedGrant;
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_grant::{AccessMethod, LockedGrant};
 use crate::domain::caller::Visibility;
 use crate::engine::app::App;
 use crate::engine::locked_workspace;
@@ -10,7 +11,7 @@ use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::access_grants::{self, Filter, Listed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Access methods to delete.
@@ -85,8 +86,12 @@ async fn delete_in(
     let mut code_ids = Vec::new();
     for listed in grants {
         let grant_id = listed.grant.access_grant_id;
-        let is_of_deleted = |method_id: &Option<Uuid>| method_id.is_some_and(|id| is_deleted(grant_id, id));
-        let codes = listed.codes.iter().map(|(code, _)| code).filter(|code| is_of_deleted(&code.access_method_id));
+        let has_deleted_pin = |code: &&AccessCode| {
+            code.access_method_id.is_some_and(|id| {
+                is_deleted(grant_id, id) || original_of(&listed.methods, id).is_some_and(|id| is_deleted(grant_id, id))
+            })
+        };
+        let codes = listed.codes.iter().map(|(code, _)| code).filter(has_deleted_pin);
         code_ids.extend(codes.map(|code| code.access_code_id));
     }
     let everything = Visibility::all_of(workspace_id);
@@ -96,13 +101,24 @@ async fn delete_in(
     // A backup code may have been pulled before the devices were locked. The unit of work can have further grants: those
     // whose codes wait for a place on a lock.
     let is_named = |locked: &&LockedGrant| grant_ids.contains(&locked.grant.access_grant_id);
-    let of_grants = work.codes.grants.iter().filter(is_named).flat_map(|locked| {
+    let mut code_ids: Vec<Uuid> = Vec::new();
+    // Codes of a deleted method on locks that a backup code has split off: they have its PIN.
+    let mut split_off: Vec<Uuid> = Vec::new();
+    let mut locks_of_methods: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
+    for locked in work.codes.grants.iter().filter(is_named) {
         let grant_id = locked.grant.access_grant_id;
-        let codes = locked.codes().iter().filter(move |(_, code)| is_deleted(grant_id, code.access_method_id));
-        codes.map(|(access_code_id, _)| *access_code_id)
-    });
-    let code_ids: Vec<Uuid> = of_grants.collect();
-    work.codes.read(&mut work.tx, &code_ids).await?;
+        for (access_code_id, code) in locked.codes() {
+            if is_deleted(grant_id, code.access_method_id) {
+                code_ids.push(*access_code_id);
+                locks_of_methods.entry(code.access_method_id).or_default().insert(code.device_id);
+            } else if original_of(&locked.methods, code.access_method_id).is_some_and(|id| is_deleted(grant_id, id)) {
+                split_off.push(*access_code_id);
+            }
+        }
+    }
+    work.codes.read(&mut work.tx, &[&code_ids[..], &split_off].concat()).await?;
+    split_off.retain(|id| work.codes.find(*id).is_some_and(|code| !code.state.is_backup));
+    code_ids.append(&mut split_off);
     let now = work.now;
     take_off(&mut work, &code_ids)?;
     let times = (now, work.machine_now);
@@ -113,14 +129,15 @@ async fn delete_in(
             locked.request_deletion(times, events);
             continue;
         }
-        let mut deleted = Vec::new();
+        let mut deleted = BTreeMap::new();
         for method in locked.methods.iter_mut().filter(|method| is_deleted(grant_id, method.access_method_id)) {
             method.deletion_requested_at.get_or_insert(now);
-            deleted.push(method.access_method_id);
+            let locks = locks_of_methods.remove(&method.access_method_id).unwrap_or_default();
+            deleted.insert(method.access_method_id, locks);
         }
         locked.close_requests(&deleted);
         // A method without codes is gone at once.
-        for method_id in deleted {
+        for method_id in deleted.into_keys() {
             locked.evaluate(method_id, times, events);
         }
     }
@@ -128,9 +145,14 @@ async fn delete_in(
     Ok(work)
 }
 
+/// Returns the method from which a backup code has split off this one.
+fn original_of(methods: &[AccessMethod], access_method_id: Uuid) -> Option<Uuid> {
+    methods.iter().find(|method| method.access_method_id == access_method_id)?.original_access_method_id
+}
+
 /// Requests the deletion of codes. Offline codes cannot be taken off their locks: they leave the grant, and end by
 /// themselves.
-fn take_off(work: &mut UnitOfWork, access_code_ids: &[Uuid]) -> Result<()> {
+pub(super) fn take_off(work: &mut UnitOfWork, access_code_ids: &[Uuid]) -> Result<()> {
     let now = work.now;
     for access_code_id in access_code_ids {
         match work.codes.find(*access_code_id) {

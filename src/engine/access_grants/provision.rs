@@ -4,7 +4,7 @@
 use crate::cause::Cause;
 use crate::domain::access_code::lifecycle::rare_fields::Issuance;
 use crate::domain::access_grant::{
-    AccessMethod, GrantWarning, LockedGrant, LockedGrants, Mode, TimeConstraint, WarningKind,
+    AccessMethod, GrantWarning, LockedGrant, LockedGrants, Mode, Progress, TimeConstraint, WarningKind,
 };
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
@@ -59,6 +59,8 @@ pub(super) struct Provisioning<'a> {
     pub has_failed: bool,
     /// Locks that are full: their codes wait for a place.
     full: BTreeSet<Uuid>,
+    /// Locks that the grant has reported as missing before.
+    known_missing: Vec<Uuid>,
 }
 
 /// Codes to create for one grant.
@@ -75,8 +77,9 @@ pub(super) fn provision_all(batch: &mut CreateBatch, wanted: Vec<Wanted>) -> Res
     let mut grants: LockedGrants = std::mem::take(&mut batch.work.codes.grants);
     for Wanted { access_grant_id, codes, requests } in wanted {
         let Some(grant) = grants.find_mut(access_grant_id) else { continue };
-        let mut provisioning =
-            Provisioning { batch: &mut *batch, grant, codes: &codes, has_failed: false, full: BTreeSet::new() };
+        let known_missing = grant.grant.conditions.missing_device_ids.clone();
+        let (batch, codes, full) = (&mut *batch, &codes, BTreeSet::new());
+        let mut provisioning = Provisioning { batch, grant, codes, has_failed: false, full, known_missing };
         for (request, device_ids) in &requests {
             provisioning.provision(*request, device_ids)?;
         }
@@ -86,6 +89,8 @@ pub(super) fn provision_all(batch: &mut CreateBatch, wanted: Vec<Wanted>) -> Res
     }
     grants.register_methods();
     batch.work.codes.grants = grants;
+    // A method must not be issued before all its new codes are counted.
+    batch.work.codes.update_codes_of_grants();
     Ok(())
 }
 
@@ -101,7 +106,11 @@ impl Provisioning<'_> {
         }
         let (mut online, mut offline) = (Vec::new(), Vec::new());
         for device_id in device_ids {
-            match self.unfitness(*device_id) {
+            let unfit = self.unfitness(*device_id);
+            if !matches!(unfit, Some(Unfit::Missing)) {
+                self.grant.grant.conditions.missing_device_ids.retain(|id| id != device_id);
+            }
+            match unfit {
                 Some(Unfit::Missing) => self.add_missing(*device_id),
                 Some(Unfit::Warning(kind)) => self.warn(*device_id, kind),
                 // The code waits for a place, as a code does whose lock got full before it was set.
@@ -111,7 +120,6 @@ impl Provisioning<'_> {
                     online.push(*device_id);
                 }
                 None => {
-                    self.grant.grant.conditions.missing_device_ids.retain(|id| id != device_id);
                     let device = &self.batch.work.codes.device(*device_id)?.device;
                     if device.can_program_online_access_codes() { &mut online } else { &mut offline }.push(*device_id);
                 }
@@ -122,7 +130,9 @@ impl Provisioning<'_> {
             self.provision_offline(request, device_id)?;
         }
         // All locks were left out.
-        self.has_failed |= !device_ids.is_empty() && self.grant.methods.iter().all(|method| method.request != request);
+        let is_known = self.grant.grant.conditions.not_created_since.is_some();
+        let is_left_out = !device_ids.is_empty() && self.grant.methods.iter().all(|method| method.request != request);
+        self.has_failed |= is_left_out && !is_known;
         Ok(())
     }
 
@@ -132,7 +142,9 @@ impl Provisioning<'_> {
             return Ok(());
         }
         let existing = self.grant.methods.iter().find(|method| {
-            method.request == request && method.common_code_key.is_some() && method.deletion_requested_at.is_none()
+            let is_open = method.deletion_requested_at.is_none();
+            // While the provider of its only lock has not chosen the PIN, no other lock can have it.
+            method.request == request && method.common_code_key.is_some() && method.code.is_some() && is_open
         });
         let existing = existing.map(|method| (method.access_method_id, method.code.clone()));
         // Several Salto locks get one PIN that is drawn for all of them.
@@ -141,6 +153,7 @@ impl Provisioning<'_> {
         };
         let wish = wish.filter(|_| existing.is_none() && device_ids.iter().filter(is_salto).count() <= 1);
         let fixed = existing.as_ref().and_then(|(_, code)| code.clone()).or_else(|| wish.clone());
+        self.release_own_pins(device_ids);
         let assigned = self.assign(device_ids, fixed.as_deref())?;
         let mut shared_method = existing.map(|(id, _)| id);
         for (device_id, assigned) in device_ids.iter().zip(assigned) {
@@ -169,6 +182,17 @@ impl Provisioning<'_> {
         Ok(())
     }
 
+    /// Makes the PINs of codes of this grant that are being taken off these locks available to its new codes: a lock sets
+    /// the new code when the old one is off.
+    fn release_own_pins(&mut self, device_ids: &[Uuid]) {
+        let reservations = &mut self.batch.reservations;
+        for (access_code_id, code) in self.grant.codes().iter().filter(|(_, code)| code.progress == Progress::Over) {
+            if code.computed_for.is_none() && device_ids.contains(&code.device_id) {
+                reservations.remove(code.device_id, *access_code_id);
+            }
+        }
+    }
+
     /// Returns a method for a single lock that has no code any more, because the grant had ended, with its PIN. `None` if
     /// there is none whose PIN the lock can have.
     fn unused_method(&self, request: usize, device_id: Uuid) -> Option<(Uuid, String)> {
@@ -184,7 +208,8 @@ impl Provisioning<'_> {
             let code = method.code.as_deref()?;
             let window = self.grant.grant.window();
             let same_code = locked.settings.same_code;
-            let request = PinRequest { code: Some(code), window, same_code, ..PinRequest::at(work.now) };
+            let request =
+                PinRequest { code: Some(code), window, same_code, avoids_unmanaged: true, ..PinRequest::at(work.now) };
             let is_free = linked::assign_one(&locked.device, &self.batch.reservations, &request, |_| 0).is_ok();
             is_free.then(|| (method.access_method_id, code.to_owned()))
         })
@@ -310,6 +335,7 @@ impl Provisioning<'_> {
         let request = PinRequest {
             window: self.grant.grant.window(),
             same_code: first.settings.same_code,
+            avoids_unmanaged: true,
             ..PinRequest::at(work.now)
         };
         let behavior = WhenCodeCannotBeShared::CreateRandomCode;
@@ -371,7 +397,7 @@ impl Provisioning<'_> {
         let conditions = &mut self.grant.grant.conditions;
         if !conditions.missing_device_ids.contains(&device_id) {
             conditions.missing_device_ids.push(device_id);
-            self.has_failed = true;
+            self.has_failed |= !self.known_missing.contains(&device_id);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reconciliation: the codes that should exist for grants are compared with those that exist. Missing codes are created,
 //! superfluous ones are taken off their locks.
 
+use super::delete::take_off;
 use super::lock_grants;
 use super::provision::{CodesOfGrant, Wanted};
 use super::unit_of_work::GrantUnitOfWork;
@@ -16,18 +17,41 @@ use uuid::Uuid;
 /// # Errors
 /// Those of the database.
 pub(crate) async fn reconcile_spaces(mut work: UnitOfWork, space_ids: &[Uuid]) -> Result<UnitOfWork> {
-    let grant_ids = access_grants::of_spaces(&mut work.tx, work.visibility.workspace_id, space_ids).await?;
+    let (workspace_id, in_force_at) = (work.visibility.workspace_id, Some(work.now));
+    let grant_ids = access_grants::of_spaces(&mut work.tx, workspace_id, space_ids, in_force_at).await?;
     reconcile(work, &grant_ids).await
 }
 
-/// Reconciles the grants that cover these devices, which must be locked.
+/// Reconciles the grants that cover these devices, which must be locked. Locks that were left out are tried again.
 ///
 /// # Errors
 /// Those of the database.
 pub(crate) async fn reconcile_devices(mut work: UnitOfWork, device_ids: &[Uuid]) -> Result<UnitOfWork> {
     work.write().await?;
-    let grant_ids = access_grants::of_devices(&mut work.tx, work.visibility.workspace_id, device_ids).await?;
+    let workspace_id = work.visibility.workspace_id;
+    let grant_ids = access_grants::of_devices(&mut work.tx, workspace_id, device_ids, work.now).await?;
+    if grant_ids.is_empty() {
+        return Ok(work);
+    }
+    lock_grants(&mut work, &grant_ids).await?;
+    let grants = work.codes.grants.iter_mut().filter(|locked| grant_ids.contains(&locked.grant.access_grant_id));
+    grants.for_each(|locked| locked.forget_unfit(device_ids));
     reconcile(work, &grant_ids).await
+}
+
+/// Removes what the grants report about these devices, which are being deleted. The devices must be locked, and still be
+/// in their spaces.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn forget_devices(work: &mut UnitOfWork, device_ids: &[Uuid]) -> Result<()> {
+    let workspace_id = work.visibility.workspace_id;
+    let grant_ids = access_grants::of_devices(&mut work.tx, workspace_id, device_ids, work.now).await?;
+    lock_grants(work, &grant_ids).await?;
+    for locked in work.codes.grants.iter_mut().filter(|locked| grant_ids.contains(&locked.grant.access_grant_id)) {
+        locked.forget_conditions(|device_id| device_ids.contains(&device_id));
+    }
+    Ok(())
 }
 
 /// Removes a deleted space from its grants. A grant that covers nothing else is deleted. The devices of the
@@ -36,17 +60,23 @@ pub(crate) async fn reconcile_devices(mut work: UnitOfWork, device_ids: &[Uuid])
 /// # Errors
 /// Those of the database.
 pub(crate) async fn detach_space(mut work: UnitOfWork, space_id: Uuid) -> Result<UnitOfWork> {
-    let grant_ids = access_grants::of_spaces(&mut work.tx, work.visibility.workspace_id, &[space_id]).await?;
+    let workspace_id = work.visibility.workspace_id;
+    let grant_ids = access_grants::of_spaces(&mut work.tx, workspace_id, &[space_id], None).await?;
     lock_grants(&mut work, &grant_ids).await?;
     let times = (work.now, work.machine_now);
     let events = &mut work.codes.recorder.events;
+    let mut codes_of_deleted = Vec::new();
     for locked in work.codes.grants.iter_mut().filter(|locked| grant_ids.contains(&locked.grant.access_grant_id)) {
         locked.grant.space_ids.retain(|id| *id != space_id);
         if locked.grant.space_ids.is_empty() && locked.grant.device_ids.is_empty() {
+            codes_of_deleted.extend(locked.codes().keys().copied());
             locked.request_deletion(times, events);
         }
     }
-    reconcile(work, &grant_ids).await
+    let mut work = reconcile(work, &grant_ids).await?;
+    // Offline codes, which end by themselves, do not delay the deletion.
+    take_off(&mut work, &codes_of_deleted)?;
+    Ok(work)
 }
 
 /// Reconciles these grants on the locks of the unit of work. Other locks are left alone: they are not locked.
@@ -68,14 +98,15 @@ pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Resul
             .await?;
     for locked in work.codes.grants.iter_mut().filter(|locked| of_request(&locked.grant)) {
         if let Some(covered) = covered.get(&locked.grant.access_grant_id) {
-            locked.forget_uncovered(&covered.device_ids);
+            let is_covered: BTreeSet<Uuid> = covered.device_ids.iter().copied().collect();
+            locked.forget_conditions(|device_id| !is_covered.contains(&device_id));
         }
     }
     let (mut superfluous, mut left, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
     for locked in work.codes.grants.iter().filter(|locked| of_request(&locked.grant)) {
         let grant = &locked.grant;
         let covered = covered.get(&grant.access_grant_id).map_or(&[][..], |covered| &covered.device_ids);
-        let difference = difference(grant, &locked.methods, covered, locked.codes());
+        let difference = difference(grant, &locked.methods, covered, locked.codes(), work.now);
         superfluous.extend(&difference.superfluous);
         left.push((grant.access_grant_id, difference.superfluous));
         let requests = difference.missing.into_iter().map(|(request, mut device_ids)| {

@@ -13,7 +13,8 @@ use crate::error::{Error, Resource, Result};
 use crate::store::access_grants::Listed;
 use uuid::Uuid;
 
-/// Adds requested methods to a grant, with codes on all locks that it covers now.
+/// Adds requested methods to a grant, with codes on all locks that it covers now. A grant that is over gets the codes
+/// when it gets a later end.
 ///
 /// # Errors
 /// [`Error::NotFound`] of the grant; [`Error::InvalidInput`] if it would have too many requested methods.
@@ -41,7 +42,8 @@ pub(crate) async fn request_methods(
     let last = locked.grant.requested_access_methods.len();
     let preferred_code = locked.methods.iter().rev().find_map(|method| method.code.clone());
     let name = locked.grant.name.clone().unwrap_or(listed.identity_name);
-    let requests = (first..last).map(|request| (request, listed.covered.clone())).collect();
+    let locks = if locked.grant.is_in_force(now) { listed.covered } else { Vec::new() };
+    let requests = (first..last).map(|request| (request, locks.clone())).collect();
     let wanted = vec![Wanted { access_grant_id, codes: CodesOfGrant { name, preferred_code }, requests }];
     finish(app, started.provision(wanted).await?, access_grant_id).await
 }

@@ -7,7 +7,6 @@ use crate::clock::{Timestamp, to_iso};
 use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::access_grant::{AccessMethod, LockedGrant, TimesChange, WarningKind};
 use crate::domain::caller::Visibility;
-use crate::domain::client_session::add_missing;
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::engine::app::App;
@@ -60,19 +59,16 @@ pub(crate) async fn update(
     if after != before {
         check_times((Some(after.0), after.1), now)?;
         let times = (now, work.machine_now);
-        if is_shorter(before, after) {
-            // Offline codes cannot be taken back.
-            let offline = listed.codes.iter().map(|(code, _)| code).filter(|code| code.state.is_offline);
-            let offline: Vec<Uuid> = offline.map(|code| code.device_id).collect();
-            add_missing(&mut locked.grant.conditions.irrevocable_device_ids, &offline);
-        }
         change_times(locked, after, times, &mut work.codes.recorder.events);
     }
     if let Some(name) = change.name {
         locked.grant.name = name;
     }
+    // A backup code may have been pulled, or a code added, before the devices were locked.
+    let code_ids: Vec<Uuid> = locked.codes().keys().copied().collect();
     let window = locked.grant.window();
     let name = locked.grant.name.clone().unwrap_or(listed.identity_name);
+    work.codes.read(&mut work.tx, &code_ids).await?;
     let is_live = |code_id: &Uuid| {
         work.codes.find(*code_id).is_some_and(|code| {
             let state = &code.state;
@@ -91,14 +87,12 @@ pub(crate) async fn update(
     work.run(false).await?;
     // A grant that had ended has no codes left.
     let work = work.continue_with(Scope::DevicesOnly(&listed.covered)).await?;
-    reconcile(work, &[grant_id]).await?.finish(app).await?;
+    let mut work = reconcile(work, &[grant_id]).await?;
+    if let Some(locked) = work.codes.grants.find_mut(grant_id) {
+        locked.end_change_without_codes();
+    }
+    work.finish(app).await?;
     Ok(())
-}
-
-/// Returns true if the new times leave out a part of the old ones.
-fn is_shorter(before: (Timestamp, Option<Timestamp>), after: (Timestamp, Option<Timestamp>)) -> bool {
-    let ends_at = |times: (Timestamp, Option<Timestamp>)| times.1.unwrap_or(Timestamp::MAX_UTC);
-    after.0 > before.0 || ends_at(after) < ends_at(before)
 }
 
 /// Gives a grant and its methods new times. The methods are issued again when their codes have the times.
@@ -129,8 +123,7 @@ fn change_times(
         .retain(|warning| !matches!(warning.kind, WarningKind::DeviceTimeConstraintsViolated { .. }));
     // Methods of a grant that had ended have no codes: they are issued again with their new codes.
     let live = locked.methods.iter().filter(|method| method.deletion_requested_at.is_none());
-    let live = live.map(|method| method.access_method_id).filter(|method_id| locked.has_codes(*method_id));
-    let live: Vec<Uuid> = live.collect();
+    let live: Vec<Uuid> = live.map(|method| method.access_method_id).collect();
     if !live.is_empty() {
         locked.grant.changing_times.get_or_insert(before);
     }
@@ -156,7 +149,7 @@ async fn change_codes(
 ) -> Result<()> {
     let mut reservations = read_reservations_on(work, code_ids).await?;
     let now = work.now;
-    let mut rejected = Vec::new();
+    let (mut rejected, mut full) = (Vec::new(), BTreeSet::new());
     for code_id in code_ids {
         let code = work.codes.get_mut(*code_id)?;
         let entry = requested(code.state.is_backup, &code.state.requested);
@@ -166,17 +159,40 @@ async fn change_codes(
         if entry.window != code.state.requested.window {
             code.state.rare_fields.issuance = code.state.rare_fields.issuance.map(|before| before.restarted(now));
         }
-        match request_entry(work, &mut reservations, *code_id, entry.clone()) {
-            Ok(_) => {}
+        let mut result = request_entry(work, &mut reservations, *code_id, entry.clone(), true);
+        if let Err(Error::NoSpace { .. }) = result {
+            // A code that the lock has keeps its place. Any other waits for one.
+            result = request_entry(work, &mut reservations, *code_id, entry.clone(), false);
+            full.extend(note_full_lock(work, *code_id)?);
+        }
+        match result {
+            Ok(()) => {}
             Err(Error::Internal(error)) => return Err(Error::Internal(error)),
             Err(Error::DuplicateAccessCode { .. }) => rejected.push((*code_id, Some(entry))),
             Err(_) => rejected.push((*code_id, None)),
+        }
+    }
+    if !full.is_empty() {
+        work.codes.update_codes_of_grants();
+        let times = (now, work.machine_now);
+        if let Some(locked) = work.codes.grants.find_mut(grant_id) {
+            locked.report_creation(&full, true, times, &mut work.codes.recorder.events);
         }
     }
     if !rejected.is_empty() {
         replace_rejected(work, grant_id, rejected).await?;
     }
     Ok(())
+}
+
+/// Notes on a code that its lock is full in the new times. Returns the lock; `None` if it stores the code.
+fn note_full_lock(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<Uuid>> {
+    let code = work.codes.get_mut(access_code_id)?;
+    let waits = code.state.held.is_none();
+    if let Some(issuance) = &mut code.state.rare_fields.issuance {
+        issuance.lock_was_full = waits;
+    }
+    Ok(waits.then_some(code.device_id))
 }
 
 /// Gives codes whose PIN is taken another one, and a method of their own. Removes codes without an entry.
@@ -207,7 +223,7 @@ async fn replace_rejected(
         if let Some(method) = original_id.filter(|_| is_only).and_then(|method_id| locked.method_mut(method_id)) {
             // The only lock of the method: the method takes the new PIN.
             method.code = Some(entry.code.clone());
-            request_entry(work, &mut reservations, code_id, entry)?;
+            request_entry(work, &mut reservations, code_id, entry, true)?;
             continue;
         }
         let original = locked.methods.iter().find(|method| Some(method.access_method_id) == original_id);
@@ -225,7 +241,7 @@ async fn replace_rejected(
         locked.update_code(code_id, None);
         work.codes.grants.register_methods();
         work.codes.get_mut(code_id)?.access_method_id = Some(method_id);
-        request_entry(work, &mut reservations, code_id, entry)?;
+        request_entry(work, &mut reservations, code_id, entry, true)?;
     }
     Ok(())
 }

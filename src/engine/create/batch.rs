@@ -218,6 +218,7 @@ impl CreateBatch {
             preferred_code_length: params.preferred_code_length,
             prefer_native_scheduling: params.prefer_native_scheduling,
             same_code: self.settings.same_code,
+            avoids_unmanaged: false,
             now: self.work.now,
         };
         for locked in &in_order {

@@ -1,19 +1,8 @@
 //! Changes of access grants: times, name, spaces, further methods.
 
-use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read};
+use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read, space, update};
 use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
-
-async fn update(workspace: &TestWorkspace, grant: &Value, mut change: Value) {
-    change["access_grant_id"] = grant["access_grant_id"].clone();
-    workspace.post("/access_grants/update", change).await.ok();
-}
-
-/// Creates a space with these locks and returns its id.
-async fn space(workspace: &TestWorkspace, locks: &[String]) -> Value {
-    let params = json!({ "name": "Apartment", "device_ids": locks });
-    workspace.post("/spaces/create", params).await.ok()["space"]["space_id"].clone()
-}
 
 #[test]
 fn access_grant_that_is_extended_keeps_its_pin() {
@@ -191,5 +180,24 @@ fn access_code_of_a_grant_is_not_changed_by_itself() {
             workspace.post(path, params).await.error(400, kind);
         }
         assert_eq!(codes(&workspace, &created).await[0]["code"], code["code"]);
+    });
+}
+
+#[test]
+fn access_grant_space_that_gets_its_lock_back_at_once_keeps_the_pin() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(2).await;
+        let space_id = space(&workspace, &workspace.locks()).await;
+        let created = grant(&workspace, json!({ "space_ids": [space_id], "ends_at": FAR[1] })).await;
+        workspace.advance("PT1S").await;
+        let lock = json!({ "space_id": space_id, "device_ids": [workspace.lock(1)] });
+        workspace.post("/spaces/remove_devices", lock.clone()).await.ok();
+        workspace.post("/spaces/add_devices", lock).await.ok();
+        workspace.advance("PT1M").await;
+        let found = read(&workspace, &created).await;
+        assert_eq!(found["access_method_ids"], created["access_method_ids"]);
+        assert_eq!((&found["display_status"], &found["pending_mutations"]), (&json!("Active"), &json!([])));
+        let found = codes(&workspace, &created).await;
+        assert_eq!((found.len(), &found[1]["code"]), (2, &found[0]["code"]));
     });
 }

@@ -1,6 +1,6 @@
 //! Deletion of access grants, methods and identities.
 
-use super::{codes, condition_codes, far_stay, grant, grant_events, methods, read};
+use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read};
 use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
@@ -107,4 +107,39 @@ fn access_grant_of_a_deleted_device_loses_its_code() {
         assert_eq!(codes(&workspace, &created).await.len(), 1);
         assert_eq!(methods(&workspace, &created).await[0]["is_issued"], true);
     });
+}
+
+#[test]
+fn access_method_deletion_takes_its_pin_off_a_lock_with_a_backup_code() {
+    for is_by_request in [true, false] {
+        run(async {
+            let workspace = TestWorkspace::with_locks(2).await;
+            workspace.change_lock(0, json!({ "backup_access_code_pool_enabled": true })).await;
+            workspace.advance("PT1H").await;
+            workspace.change_lock(0, json!({ "online": is_by_request })).await;
+            let params = json!({ "device_ids": workspace.locks(), "ends_at": FAR[1] });
+            let created = grant(&workspace, params).await;
+            workspace.advance("PT6M").await;
+            if is_by_request {
+                let code = codes(&workspace, &created).await.remove(0);
+                let pull = json!({ "access_code_id": code["access_code_id"] });
+                workspace.post("/access_codes/pull_backup_access_code", pull).await.ok();
+            }
+            let found = methods(&workspace, &read(&workspace, &created).await).await;
+            assert_eq!(found.len(), 2, "{found:?}");
+            let deleted = json!({ "access_method_id": found[0]["access_method_id"] });
+            workspace.post("/access_methods/delete", deleted.clone()).await.ok();
+            workspace.change_lock(0, json!({ "online": true })).await;
+            workspace.advance("PT1M").await;
+            workspace.post("/access_methods/get", deleted).await.error(404, "access_method_not_found");
+            for lock in 0..2 {
+                let held = workspace.memory(lock).await;
+                assert!(held.iter().all(|held| held["code"] != found[0]["code"]), "{lock}: {held:?}");
+            }
+            let held = workspace.memory(0).await;
+            assert!(held.iter().any(|held| held["code"] == found[1]["code"]), "the backup stays: {held:?}");
+            let grant = read(&workspace, &created).await;
+            assert_eq!((&grant["display_status"], &grant["pending_mutations"]), (&json!("Active"), &json!([])));
+        });
+    }
 }

@@ -1,13 +1,8 @@
 //! When access methods are issued: far stays, offline locks, backup codes.
 
-use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read};
+use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read, set_online};
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
-
-async fn set_online(workspace: &TestWorkspace, index: usize, is_online: bool) {
-    let path = if is_online { "/devices/simulate/connect" } else { "/devices/simulate/disconnect" };
-    workspace.post(path, json!({ "device_id": workspace.lock(index) })).await.ok();
-}
 
 /// Workspace with this number of locks that have no backup pool.
 async fn without_pools(count: usize) -> TestWorkspace {

@@ -1,34 +1,15 @@
 //! What a grant does when a lock fails, goes away, is full, or cannot have the new times.
 
-use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read};
+use super::{FAR, codes, far_stay, grant, grant_events, methods, read, set_online, space, update, warnings};
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
 const NO_POOL: &str = "supports_backup_access_code_pool";
 
-async fn update(workspace: &TestWorkspace, grant: &Value, mut change: Value) {
-    change["access_grant_id"] = grant["access_grant_id"].clone();
-    workspace.post("/access_grants/update", change).await.ok();
-}
-
-async fn set_online(workspace: &TestWorkspace, index: usize, is_online: bool) {
-    workspace.change_lock(index, json!({ "online": is_online })).await;
-}
-
 async fn fail_set(workspace: &TestWorkspace, index: usize, times: usize) {
     let fault =
         json!({ "device_id": workspace.lock(index), "operation": "set", "outcome": { "fail": {} }, "times": times });
     workspace.post("/_emulator/faults/create", fault).await.ok();
-}
-
-/// Creates a space with these locks and returns its id.
-async fn space(workspace: &TestWorkspace, locks: &[String]) -> Value {
-    let params = json!({ "name": "Apartment", "device_ids": locks });
-    workspace.post("/spaces/create", params).await.ok()["space"]["space_id"].clone()
-}
-
-fn warnings(object: &Value) -> Vec<String> {
-    condition_codes(object, "warnings", "warning_code")
 }
 
 /// Creates a grant from 3 to 5 March, at noon, on a lock that only has offline codes.
@@ -40,19 +21,6 @@ async fn stay_on_an_offline_only_lock() -> (TestWorkspace, Value) {
     let created = grant(&workspace, times).await;
     workspace.advance("PT1S").await;
     (workspace, created)
-}
-
-/// Creates a grant on two locks. The second has space for a single code, which another code takes: its id is returned.
-async fn grant_with_a_full_lock() -> (TestWorkspace, Value, Value) {
-    let locks = json!([
-        { "device_type": "august_lock" },
-        { "device_type": "august_lock", "max_active_codes_supported": 1 },
-    ]);
-    let workspace = TestWorkspace::with(locks).await;
-    let other = workspace.create(json!({ "device_id": workspace.lock(1) })).await["access_code_id"].clone();
-    let created = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
-    workspace.advance("PT1S").await;
-    (workspace, created, other)
 }
 
 #[test]
@@ -250,37 +218,6 @@ fn access_grant_of_a_deleted_device_is_underprovisioned() {
 }
 
 #[test]
-fn access_grant_with_a_full_lock_is_issued_on_the_others() {
-    run(async {
-        let (workspace, created, _) = grant_with_a_full_lock().await;
-        let found = read(&workspace, &created).await;
-        assert_eq!(found["errors"][0]["missing_device_ids"], json!([workspace.lock(1)]));
-        let method = methods(&workspace, &created).await.remove(0);
-        assert_eq!(method["is_issued"], true);
-        let events = grant_events(&workspace).await;
-        assert!(!events.contains(&"access_grant.access_granted_to_all_doors".to_owned()), "{events:?}");
-        let waiting = codes(&workspace, &created).await.remove(1);
-        assert_eq!(waiting["errors"][0]["error_code"], "no_space_for_access_code_on_device");
-        assert_eq!(waiting["code"], method["code"]);
-    });
-}
-
-#[test]
-fn access_grant_gets_its_code_as_soon_as_a_full_lock_has_a_place() {
-    run(async {
-        let (workspace, created, other) = grant_with_a_full_lock().await;
-        workspace.post("/access_codes/delete", json!({ "access_code_id": other })).await.ok();
-        workspace.advance("PT1H").await;
-        assert_eq!(read(&workspace, &created).await["errors"], json!([]));
-        let found = codes(&workspace, &created).await;
-        assert_eq!((&found[1]["status"], &found[1]["errors"]), (&json!("set"), &json!([])));
-        let events = grant_events(&workspace).await;
-        let last = ["access_method.issued", "access_grant.access_granted_to_all_doors"];
-        assert_eq!(events[events.len() - 2..], last);
-    });
-}
-
-#[test]
 fn access_method_stays_issued_after_its_changed_code_was_taken_off_until_later() {
     run(async {
         let lock = json!({ "device_type": "ttlock_lock", "native_scheduling": false, NO_POOL: false });
@@ -296,41 +233,6 @@ fn access_method_stays_issued_after_its_changed_code_was_taken_off_until_later()
         let code = codes(&workspace, &created).await.remove(0);
         assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([])));
         assert_eq!(methods(&workspace, &created).await[0]["is_issued"], true);
-    });
-}
-
-#[test]
-fn access_method_that_is_deleted_makes_room_for_another_grant() {
-    run(async {
-        let workspace =
-            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        let first = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
-        workspace.advance("PT1S").await;
-        let second = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
-        workspace.advance("PT1S").await;
-        assert_eq!(methods(&workspace, &second).await[0]["is_issued"], false);
-        let params = json!({ "access_grant_id": first["access_grant_id"] });
-        workspace.post("/access_methods/delete", params).await.ok();
-        workspace.advance("PT1H").await;
-        assert_eq!(methods(&workspace, &second).await[0]["is_issued"], true);
-        assert_eq!(read(&workspace, &second).await["errors"], json!([]));
-    });
-}
-
-#[test]
-fn access_method_whose_only_lock_is_full_fails_and_is_issued_later() {
-    run(async {
-        let workspace =
-            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        let other = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
-        let created = grant(&workspace, json!({ "device_ids": workspace.locks() })).await;
-        workspace.advance("PT10M").await;
-        let method = methods(&workspace, &created).await.remove(0);
-        assert_eq!(condition_codes(&method, "errors", "error_code"), ["failed_to_issue"]);
-        workspace.post("/access_codes/delete", json!({ "access_code_id": other })).await.ok();
-        workspace.advance("PT1H").await;
-        let method = methods(&workspace, &created).await.remove(0);
-        assert_eq!((&method["is_issued"], &method["errors"]), (&json!(true), &json!([])));
     });
 }
 
@@ -549,5 +451,24 @@ fn access_grant_space_with_a_taken_pin_splits_the_lock_that_joins() {
         let codes = codes(&workspace, &created).await;
         assert_eq!(codes[1]["code"], methods[1]["code"]);
         assert_eq!(found["requested_access_methods"][0]["created_access_method_ids"], found["access_method_ids"]);
+    });
+}
+
+#[test]
+fn access_code_that_is_on_its_lock_gets_no_backup_while_its_change_is_late() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        let created = grant(&workspace, json!({ "device_ids": workspace.locks(), "ends_at": FAR[0] })).await;
+        workspace.advance("PT1H").await;
+        let before = methods(&workspace, &created).await.remove(0);
+        set_online(&workspace, 0, false).await;
+        update(&workspace, &created, json!({ "ends_at": FAR[1] })).await;
+        workspace.advance("PT1H").await;
+        let method = methods(&workspace, &created).await.remove(0);
+        assert_eq!((&method["code"], &method["is_issued"]), (&before["code"], &json!(false)));
+        set_online(&workspace, 0, true).await;
+        workspace.advance("PT1M").await;
+        let method = methods(&workspace, &created).await.remove(0);
+        assert_eq!((&method["code"], &method["is_issued"]), (&before["code"], &json!(true)));
     });
 }

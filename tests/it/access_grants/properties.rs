@@ -187,7 +187,7 @@ impl Scenario {
             }
             Action::DeleteIdentity { grant } => {
                 if let Some(id) = self.identity_of(grant).await {
-                    self.workspace.post("/user_identities/delete", json!({ "user_identity_id": id })).await.ok();
+                    self.of_identity("/user_identities/delete", json!({ "user_identity_id": id })).await;
                 }
             }
             Action::MergeIdentities { grant, other } => {
@@ -196,7 +196,7 @@ impl Scenario {
                     && id != other_id
                 {
                     let params = json!({ "user_identity_id": id, "merged_user_identity_ids": [other_id] });
-                    self.workspace.post("/user_identities/merge", params).await.ok();
+                    self.of_identity("/user_identities/merge", params).await;
                 }
             }
             Action::DeleteSpace { space } => {
@@ -266,6 +266,12 @@ impl Scenario {
             let reply = self.workspace.post(path, params.clone()).await;
             assert!(matches!(reply.status, 200 | 400 | 404), "{path} {params} returned {}", reply.body);
         }
+    }
+
+    /// Sends a request about identities. They may be gone, while their grants are still being deleted.
+    async fn of_identity(&self, path: &str, params: Value) {
+        let reply = self.workspace.post(path, params).await;
+        assert!(matches!(reply.status, 200 | 404), "{path} returned {}", reply.body);
     }
 
     /// Renames the first code in the memory of a lock.

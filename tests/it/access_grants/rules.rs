@@ -392,3 +392,22 @@ fn access_grant_of_an_unmanaged_device_is_not_created() {
         assert_eq!(grant_events(&workspace).await, [""; 0]);
     });
 }
+
+#[test]
+fn access_grant_does_not_use_a_pin_that_an_unmanaged_code_has() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(2).await;
+        let taken = json!({ "device_id": workspace.lock(1), "code": "1234" });
+        workspace.post("/_emulator/locks/add_code", taken).await.ok();
+        let params = json!({ "device_ids": workspace.locks(), "ends_at": FAR[1],
+                             "requested_access_methods": [{ "mode": "code", "code": "1234" }] });
+        let created = grant(&workspace, params).await;
+        workspace.advance("PT1S").await;
+        let found = read(&workspace, &created).await;
+        assert_eq!(condition_codes(&found, "warnings", "warning_code"), ["requested_code_unavailable"]);
+        assert_eq!(found["display_status"], "Active");
+        let found = codes(&workspace, &created).await;
+        assert_eq!(found[0]["code"], "1234");
+        assert_ne!(found[1]["code"], "1234");
+    });
+}

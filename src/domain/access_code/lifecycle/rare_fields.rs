@@ -116,7 +116,7 @@ pub struct Issuance {
     /// For an offline code: times of the access grant for which it was computed. Those of the code are rounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub computed_for: Option<Window>,
-    /// True if the lock was full when the code was created, or when its times were changed.
+    /// True if the lock was full when the code was created or its times were changed, and has not stored it since.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lock_was_full: bool,
 }

@@ -276,6 +276,9 @@ impl CodeState {
                 let previous = self.held.replace(self.code_to_program());
                 self.is_natively_scheduled &= self.requested.window.is_some();
                 self.first_held_at.get_or_insert(at);
+                if let Some(issuance) = &mut self.rare_fields.issuance {
+                    issuance.lock_was_full = false;
+                }
                 if let Some(change) = previous.and_then(|previous| self.take_confirmed_change(&previous)) {
                     domain_events.push((at, DomainEvent::Changed(change)));
                 }
