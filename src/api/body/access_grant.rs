@@ -63,11 +63,10 @@ impl AccessGrantBody {
         let requested = grant.requested_access_methods.iter().enumerate();
         let change = space_change(listed, now).filter(|_| grant.deletion_requested_at.is_none());
         let by_id = MethodCode::by_id(&listed.codes);
-        let has_lock = |method: &&AccessMethod| {
-            let mut codes = by_id.values().filter(|code| code.access_method_id == method.access_method_id);
-            codes.any(|code| code.progress != Progress::Over)
-        };
-        let with_locks: Vec<&AccessMethod> = methods.iter().filter(has_lock).collect();
+        let live = by_id.values().filter(|code| code.progress != Progress::Over);
+        let live: BTreeSet<Uuid> = live.map(|code| code.access_method_id).collect();
+        let with_locks: Vec<&AccessMethod> =
+            methods.iter().filter(|method| live.contains(&method.access_method_id)).collect();
         Self {
             access_grant_id: grant.access_grant_id,
             workspace_id: grant.workspace_id,

@@ -42,7 +42,7 @@ pub(crate) fn difference(
     if !grant.is_in_force(now) {
         return difference;
     }
-    // A lock that can hold no code of this grant is not tried again.
+    // A lock that can hold no code of this grant is not tried again, until it changes.
     let is_unfit = |device_id: &Uuid| {
         grant.conditions.warnings.iter().any(|warning| warning.device_id == *device_id && warning.is_unfit())
     };

@@ -86,10 +86,10 @@ async fn delete_in(
     let mut code_ids = Vec::new();
     for listed in grants {
         let grant_id = listed.grant.access_grant_id;
+        let originals = originals(&listed.methods);
         let has_deleted_pin = |code: &&AccessCode| {
-            code.access_method_id.is_some_and(|id| {
-                is_deleted(grant_id, id) || original_of(&listed.methods, id).is_some_and(|id| is_deleted(grant_id, id))
-            })
+            let original = code.access_method_id.and_then(|id| originals.get(&id).copied());
+            code.access_method_id.into_iter().chain(original).any(|id| is_deleted(grant_id, id))
         };
         let codes = listed.codes.iter().map(|(code, _)| code).filter(has_deleted_pin);
         code_ids.extend(codes.map(|code| code.access_code_id));
@@ -107,11 +107,12 @@ async fn delete_in(
     let mut locks_of_methods: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
     for locked in work.codes.grants.iter().filter(is_named) {
         let grant_id = locked.grant.access_grant_id;
+        let originals = originals(&locked.methods);
         for (access_code_id, code) in locked.codes() {
             if is_deleted(grant_id, code.access_method_id) {
                 code_ids.push(*access_code_id);
                 locks_of_methods.entry(code.access_method_id).or_default().insert(code.device_id);
-            } else if original_of(&locked.methods, code.access_method_id).is_some_and(|id| is_deleted(grant_id, id)) {
+            } else if originals.get(&code.access_method_id).is_some_and(|id| is_deleted(grant_id, *id)) {
                 split_off.push(*access_code_id);
             }
         }
@@ -145,9 +146,9 @@ async fn delete_in(
     Ok(work)
 }
 
-/// Returns the method from which a backup code has split off this one.
-fn original_of(methods: &[AccessMethod], access_method_id: Uuid) -> Option<Uuid> {
-    methods.iter().find(|method| method.access_method_id == access_method_id)?.original_access_method_id
+/// Returns the methods that a backup code has split off, each with the method that had its lock before.
+fn originals(methods: &[AccessMethod]) -> BTreeMap<Uuid, Uuid> {
+    methods.iter().filter_map(|method| Some((method.access_method_id, method.original_access_method_id?))).collect()
 }
 
 /// Requests the deletion of codes. Offline codes cannot be taken off their locks: they leave the grant, and end by

@@ -186,6 +186,7 @@ impl Provisioning<'_> {
     /// the new code when the old one is off.
     fn release_own_pins(&mut self, device_ids: &[Uuid]) {
         let reservations = &mut self.batch.reservations;
+        let device_ids: BTreeSet<Uuid> = device_ids.iter().copied().collect();
         for (access_code_id, code) in self.grant.codes().iter().filter(|(_, code)| code.progress == Progress::Over) {
             if code.computed_for.is_none() && device_ids.contains(&code.device_id) {
                 reservations.remove(code.device_id, *access_code_id);

@@ -74,8 +74,11 @@ pub(crate) async fn detach_space(mut work: UnitOfWork, space_id: Uuid) -> Result
         }
     }
     let mut work = reconcile(work, &grant_ids).await?;
-    // Offline codes, which end by themselves, do not delay the deletion.
-    take_off(&mut work, &codes_of_deleted)?;
+    if !codes_of_deleted.is_empty() {
+        // Offline codes, which end by themselves, do not delay the deletion.
+        work = work.continue_with(Scope::Codes(&codes_of_deleted)).await?;
+        take_off(&mut work, &codes_of_deleted)?;
+    }
     Ok(work)
 }
 
@@ -107,7 +110,9 @@ pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Resul
         let grant = &locked.grant;
         let covered = covered.get(&grant.access_grant_id).map_or(&[][..], |covered| &covered.device_ids);
         let difference = difference(grant, &locked.methods, covered, locked.codes(), work.now);
-        superfluous.extend(&difference.superfluous);
+        // Offline codes stay: they end by themselves. Their locks, which may have left long ago, need not be locked.
+        let is_offline = |id: &&Uuid| locked.codes().get(*id).is_some_and(|code| code.computed_for.is_some());
+        superfluous.extend(difference.superfluous.iter().filter(|id| !is_offline(id)));
         left.push((grant.access_grant_id, difference.superfluous));
         let requests = difference.missing.into_iter().map(|(request, mut device_ids)| {
             device_ids.retain(|id| on.contains(id));
@@ -139,13 +144,12 @@ pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Resul
     started.provision(wanted).await
 }
 
-/// Takes codes off their locks. Offline codes stay: they end by themselves.
+/// Takes codes off their locks.
 async fn remove(work: UnitOfWork, access_code_ids: &[Uuid]) -> Result<UnitOfWork> {
     let mut work = work.continue_with(Scope::Codes(access_code_ids)).await?;
     let now = work.now;
     for access_code_id in access_code_ids {
-        let is_removable = work.codes.find(*access_code_id).is_some_and(|code| !code.state.is_offline);
-        if is_removable {
+        if work.codes.find(*access_code_id).is_some() {
             work.codes.get_mut(*access_code_id)?.state.request_deletion(now);
         }
     }
