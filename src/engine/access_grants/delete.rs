@@ -101,22 +101,9 @@ async fn delete_in(
     // A backup code may have been pulled before the devices were locked. The unit of work can have further grants: those
     // whose codes wait for a place on a lock.
     let is_named = |locked: &&LockedGrant| grant_ids.contains(&locked.grant.access_grant_id);
-    let mut code_ids: Vec<Uuid> = Vec::new();
-    // Codes of a deleted method on locks that a backup code has split off: they have its PIN.
-    let mut split_off: Vec<Uuid> = Vec::new();
-    let mut locks_of_methods: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
-    for locked in work.codes.grants.iter().filter(is_named) {
-        let grant_id = locked.grant.access_grant_id;
-        let originals = originals(&locked.methods);
-        for (access_code_id, code) in locked.codes() {
-            if is_deleted(grant_id, code.access_method_id) {
-                code_ids.push(*access_code_id);
-                locks_of_methods.entry(code.access_method_id).or_default().insert(code.device_id);
-            } else if originals.get(&code.access_method_id).is_some_and(|id| is_deleted(grant_id, *id)) {
-                split_off.push(*access_code_id);
-            }
-        }
-    }
+    let mut selected = Selected::default();
+    work.codes.grants.iter().filter(is_named).for_each(|locked| selected.add(locked, is_deleted));
+    let Selected { mut code_ids, mut split_off, mut locks_of_methods } = selected;
     work.codes.read(&mut work.tx, &[&code_ids[..], &split_off].concat()).await?;
     split_off.retain(|id| work.codes.find(*id).is_some_and(|code| !code.state.is_backup));
     code_ids.append(&mut split_off);
@@ -144,6 +131,34 @@ async fn delete_in(
     }
     work.run(false).await?;
     Ok(work)
+}
+
+/// What the deletion of methods concerns.
+#[derive(Debug, Default)]
+struct Selected {
+    /// Codes of the methods.
+    code_ids: Vec<Uuid>,
+    /// Codes on locks that a backup code has split off from one of the methods. Those that are no backup codes have its
+    /// PIN.
+    split_off: Vec<Uuid>,
+    /// Locks of the methods.
+    locks_of_methods: BTreeMap<Uuid, BTreeSet<Uuid>>,
+}
+
+impl Selected {
+    /// Adds the methods of a grant that `is_deleted` selects.
+    fn add(&mut self, locked: &LockedGrant, is_deleted: &(dyn Fn(Uuid, Uuid) -> bool + Sync)) {
+        let grant_id = locked.grant.access_grant_id;
+        let originals = originals(&locked.methods);
+        for (access_code_id, code) in locked.codes() {
+            if is_deleted(grant_id, code.access_method_id) {
+                self.code_ids.push(*access_code_id);
+                self.locks_of_methods.entry(code.access_method_id).or_default().insert(code.device_id);
+            } else if originals.get(&code.access_method_id).is_some_and(|id| is_deleted(grant_id, *id)) {
+                self.split_off.push(*access_code_id);
+            }
+        }
+    }
 }
 
 /// Returns the methods that a backup code has split off, each with the method that had its lock before.

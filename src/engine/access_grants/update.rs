@@ -91,8 +91,7 @@ pub(crate) async fn update(
     if let Some(locked) = work.codes.grants.find_mut(grant_id) {
         locked.end_change_without_codes();
     }
-    work.finish(app).await?;
-    Ok(())
+    work.finish(app).await.map(drop)
 }
 
 /// Gives a grant and its methods new times. The methods are issued again when their codes have the times.
