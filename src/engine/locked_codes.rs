@@ -290,6 +290,15 @@ impl LockedCodes {
         for (workspace_id, now) in now_in {
             self.grants.evaluate_in(workspace_id, (now, self.machine_now), &mut self.recorder.events);
         }
+        let gone = self.grants.gone_methods();
+        // Codes that are kept as expired belong to no grant any more.
+        let is_left = |code: &&mut AccessCode| {
+            code.state.gone_at.is_none() && code.access_method_id.is_some_and(|id| gone.contains(&id))
+        };
+        for code in self.codes.iter_mut().filter(is_left) {
+            code.access_method_id = None;
+            code.state.rare_fields.issuance = None;
+        }
     }
 
     /// Tells the access methods the present state of their codes, without effect on the methods.

@@ -140,7 +140,7 @@ impl LockedGrant {
                 method.issued_at = None;
                 self.record_of_method(access_method_id, event_type::ACCESS_METHOD_REVOKED, times, events);
             }
-        } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() {
+        } else if counts.pending == 0 && counts.ready > 0 && method.code.is_some() && !is_over {
             self.issue(access_method_id, times, events);
         } else if method.was_issued && counts.disturbed > 0 {
             // A change at the lock is being reverted: the guest had the code before.
@@ -283,11 +283,19 @@ impl LockedGrant {
     }
 
     /// Ends the change of times of the methods that have no code for the new times and get none: nothing is being
-    /// changed.
-    pub(crate) fn end_change_without_codes(&mut self) {
+    /// changed. Those for a single lock are deleted, unless an earlier code is still on its lock.
+    pub(crate) fn close_methods_without_codes(&mut self, times: (Timestamp, Timestamp), events: &mut Vec<NewEvent>) {
         let with_codes: BTreeSet<Uuid> = self.methods_with_locks().map(|method| method.access_method_id).collect();
         let without_codes = self.methods.iter_mut().filter(|method| !with_codes.contains(&method.access_method_id));
-        without_codes.for_each(|method| method.changing_times = None);
+        let mut unused = Vec::new();
+        for method in without_codes {
+            method.changing_times = None;
+            if method.common_code_key.is_none() {
+                method.deletion_requested_at.get_or_insert(times.0);
+                unused.push(method.access_method_id);
+            }
+        }
+        unused.into_iter().for_each(|access_method_id| self.evaluate(access_method_id, times, events));
         self.end_change_of_times();
     }
 

@@ -7,7 +7,7 @@ use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::access_code::lifecycle::rare_fields::LateIssuance;
 use crate::ids::Ids;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// Locked grants.
@@ -188,6 +188,11 @@ impl LockedGrants {
         self.of_methods.get(&access_method_id).and_then(|index| self.grants.get_mut(*index))
     }
 
+    /// Returns the methods that are gone, and whose rows are not deleted yet.
+    pub(crate) fn gone_methods(&self) -> BTreeSet<Uuid> {
+        self.grants.iter().flat_map(|locked| &locked.gone_methods).copied().collect()
+    }
+
     /// Returns true if the grant of this method is locked.
     pub(crate) fn has_method(&self, access_method_id: Uuid) -> bool {
         self.of_methods.contains_key(&access_method_id)
@@ -219,6 +224,16 @@ impl LockedGrant {
     /// Returns the codes of the methods that are not gone, by id.
     pub(crate) fn codes(&self) -> &BTreeMap<Uuid, MethodCode> {
         &self.codes
+    }
+
+    /// Returns the codes that are being taken off their locks. A lock sets another code of the grant with the same PIN
+    /// when the earlier one is off.
+    pub(crate) fn leaving_codes(&self) -> impl Iterator<Item = (Uuid, MethodCode)> {
+        let is_leaving = |code: &MethodCode| code.progress == Progress::Over && code.computed_for.is_none();
+        self.codes
+            .iter()
+            .filter(move |(_, code)| is_leaving(code))
+            .map(|(access_code_id, code)| (*access_code_id, *code))
     }
 
     /// Returns true if a code of this method exists that was neither deleted nor has ended.

@@ -96,6 +96,7 @@ async fn delete_in(
     }
     let everything = Visibility::all_of(workspace_id);
     let mut work = UnitOfWork::begin_in(tx, &everything, Scope::Codes(&code_ids)).await?;
+    let named: BTreeSet<Uuid> = code_ids.into_iter().collect();
     let grant_ids: Vec<Uuid> = grants.iter().map(|listed| listed.grant.access_grant_id).collect();
     lock_grants(&mut work, &grant_ids).await?;
     // A backup code may have been pulled before the devices were locked. The unit of work can have further grants: those
@@ -107,6 +108,9 @@ async fn delete_in(
     work.codes.read(&mut work.tx, &[&code_ids[..], &split_off].concat()).await?;
     split_off.retain(|id| work.codes.find(*id).is_some_and(|code| !code.state.is_backup));
     code_ids.append(&mut split_off);
+    // Codes that are kept as expired are deleted too.
+    let kept = work.codes.iter().filter(|code| code.state.has_only_expired() && code.access_method_id.is_some());
+    code_ids.extend(kept.map(|code| code.access_code_id).filter(|id| named.contains(id)));
     let now = work.now;
     take_off(&mut work, &code_ids)?;
     let times = (now, work.machine_now);

@@ -4,7 +4,7 @@
 use crate::cause::Cause;
 use crate::domain::access_code::lifecycle::rare_fields::Issuance;
 use crate::domain::access_grant::{
-    AccessMethod, GrantWarning, LockedGrant, LockedGrants, Mode, Progress, TimeConstraint, WarningKind,
+    AccessMethod, GrantWarning, LockedGrant, LockedGrants, Mode, TimeConstraint, WarningKind,
 };
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
@@ -187,11 +187,8 @@ impl Provisioning<'_> {
     fn release_own_pins(&mut self, device_ids: &[Uuid]) {
         let reservations = &mut self.batch.reservations;
         let device_ids: BTreeSet<Uuid> = device_ids.iter().copied().collect();
-        for (access_code_id, code) in self.grant.codes().iter().filter(|(_, code)| code.progress == Progress::Over) {
-            if code.computed_for.is_none() && device_ids.contains(&code.device_id) {
-                reservations.remove(code.device_id, *access_code_id);
-            }
-        }
+        let leaving = self.grant.leaving_codes().filter(|(_, code)| device_ids.contains(&code.device_id));
+        leaving.for_each(|(access_code_id, code)| reservations.remove(code.device_id, access_code_id));
     }
 
     /// Returns a method for a single lock that has no code any more, because the grant had ended, with its PIN. `None` if

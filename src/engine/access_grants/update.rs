@@ -88,8 +88,9 @@ pub(crate) async fn update(
     // A grant that had ended has no codes left.
     let work = work.continue_with(Scope::DevicesOnly(&listed.covered)).await?;
     let mut work = reconcile(work, &[grant_id]).await?;
-    if let Some(locked) = work.codes.grants.find_mut(grant_id) {
-        locked.end_change_without_codes();
+    let times = (now, work.machine_now);
+    if let Some(locked) = work.codes.grants.find_mut(grant_id).filter(|locked| locked.grant.is_in_force(now)) {
+        locked.close_methods_without_codes(times, &mut work.codes.recorder.events);
     }
     work.finish(app).await.map(drop)
 }
@@ -147,6 +148,7 @@ async fn change_codes(
     requested: impl Fn(bool, &LockCode) -> LockCode,
 ) -> Result<()> {
     let mut reservations = read_reservations_on(work, code_ids).await?;
+    release_own_pins(work, grant_id, &mut reservations);
     let now = work.now;
     let (mut rejected, mut full) = (Vec::new(), BTreeSet::new());
     for code_id in code_ids {
@@ -184,6 +186,13 @@ async fn change_codes(
     Ok(())
 }
 
+/// Makes the PINs of codes that are being taken off their locks available to the other codes of their grant.
+fn release_own_pins(work: &UnitOfWork, grant_id: Uuid, reservations: &mut Reservations) {
+    for (access_code_id, code) in work.codes.grants.find(grant_id).into_iter().flat_map(LockedGrant::leaving_codes) {
+        reservations.remove(code.device_id, access_code_id);
+    }
+}
+
 /// Notes on a code that its lock is full in the new times. Returns the lock; `None` if it stores the code.
 fn note_full_lock(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let code = work.codes.get_mut(access_code_id)?;
@@ -205,6 +214,7 @@ async fn replace_rejected(
     work.codes.write(&mut work.tx).await?;
     let on_devices = access_codes::reservations_on_devices(&mut work.tx, &device_ids).await?;
     let mut reservations: Reservations = on_devices.into_iter().collect();
+    release_own_pins(work, grant_id, &mut reservations);
     for (code_id, entry) in rejected {
         let (now, machine_now) = (work.now, work.machine_now);
         let drawn = entry.and_then(|entry| with_another_pin(work, &reservations, code_id, entry));

@@ -193,6 +193,7 @@ fn access_grant_space_that_gets_its_lock_back_at_once_keeps_the_pin() {
         let lock = json!({ "space_id": space_id, "device_ids": [workspace.lock(1)] });
         workspace.post("/spaces/remove_devices", lock.clone()).await.ok();
         workspace.post("/spaces/add_devices", lock).await.ok();
+        update(&workspace, &created, json!({ "ends_at": "2026-03-20T12:00:00.000Z" })).await;
         workspace.advance("PT1M").await;
         let found = read(&workspace, &created).await;
         assert_eq!(found["access_method_ids"], created["access_method_ids"]);

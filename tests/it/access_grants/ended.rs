@@ -170,7 +170,9 @@ fn access_grant_prolonged_before_its_code_is_off_the_lock_keeps_its_pin() {
             let before = methods(&workspace, &created).await.remove(0);
             set_online(&workspace, 0, is_online).await;
             workspace.advance_to("2026-03-02T13:00:00.000Z").await;
-            update(&workspace, &created, json!({ "ends_at": "2026-03-03T12:00:00Z" })).await;
+            for ends_at in ["2026-03-03T12:00:00Z", "2026-03-04T12:00:00Z", "2026-03-03T18:00:00Z"] {
+                update(&workspace, &created, json!({ "ends_at": ends_at })).await;
+            }
             let found = read(&workspace, &created).await;
             assert_eq!(condition_codes(&found, "pending_mutations", "mutation_code"), ["updating_access_times"]);
             set_online(&workspace, 0, true).await;
@@ -228,5 +230,65 @@ fn access_methods_requested_after_the_end_get_codes_with_a_later_end() {
         assert_eq!(codes(&workspace, &created).await.len(), 2);
         let found = read(&workspace, &created).await;
         assert_eq!((&found["display_status"], &found["errors"]), (&json!("Active"), &json!([])));
+    });
+}
+
+#[test]
+fn access_method_is_not_issued_at_its_end() {
+    run(async {
+        let locks = json!([{ "device_type": "smartthings_lock" }, { "device_type": "smartthings_lock" }]);
+        let workspace = TestWorkspace::with(locks).await;
+        set_online(&workspace, 0, false).await;
+        let created =
+            grant(&workspace, json!({ "device_ids": workspace.locks(), "ends_at": "2026-03-02T13:00:00Z" })).await;
+        workspace.advance("PT2H").await;
+        let events = grant_events(&workspace).await;
+        assert!(!events.contains(&"access_method.issued".to_owned()), "{events:?}");
+        assert_eq!(read(&workspace, &created).await["display_status"], "Expired");
+    });
+}
+
+#[test]
+fn access_code_that_is_kept_as_expired_is_deleted_with_its_grant_or_by_itself() {
+    run(async {
+        let offline = json!({ "device_type": IGLOOHOME, "can_program_online_access_codes": false });
+        let params = json!({ "locks": [{ "device_type": "august_lock" }, offline], "keep_expired_access_codes": true });
+        let workspace = TestWorkspace::create_with(params).await;
+        let mut params = stay("2026-03-05T12:00:00Z");
+        params["device_ids"] = json!(workspace.locks());
+        let created = grant(&workspace, params).await;
+        workspace.advance("P5D").await;
+        assert_eq!(codes(&workspace, &created).await.len(), 2);
+        workspace.post("/access_grants/delete", json!({ "access_grant_id": created["access_grant_id"] })).await.ok();
+        workspace.advance("PT1M").await;
+        let mut left = Vec::new();
+        for lock in workspace.locks() {
+            let of_lock = workspace.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
+            left.extend(of_lock["access_codes"].as_array().unwrap().clone());
+        }
+        assert_eq!(left.len(), 1, "the offline code cannot be taken back: {left:?}");
+        let code = json!({ "access_code_id": left[0]["access_code_id"] });
+        workspace.post("/access_codes/delete", code.clone()).await.ok();
+        workspace.advance("PT1M").await;
+        workspace.post("/access_codes/get", code).await.error(404, "access_code_not_found");
+    });
+}
+
+#[test]
+fn access_method_of_an_offline_lock_is_deleted_when_another_takes_its_place() {
+    run(async {
+        let workspace = offline_only(false).await;
+        let mut params = stay("2026-03-05T12:00:00Z");
+        params["device_ids"] = json!(workspace.locks());
+        let created = grant(&workspace, params).await;
+        for (starts_at, ends_at) in [("2026-03-08", "2026-03-09"), ("2026-03-12", "2026-03-13")] {
+            workspace.advance("P4D").await;
+            let at = |day: &str| json!(format!("{day}T12:00:00Z"));
+            update(&workspace, &created, json!({ "starts_at": at(starts_at), "ends_at": at(ends_at) })).await;
+            workspace.advance("PT1S").await;
+            let found = read(&workspace, &created).await;
+            assert_eq!(found["access_method_ids"].as_array().unwrap().len(), 1, "{found}");
+            assert_eq!((&found["display_status"], &found["warnings"]), (&json!("Upcoming"), &json!([])));
+        }
     });
 }
