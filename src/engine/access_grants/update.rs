@@ -88,9 +88,8 @@ pub(crate) async fn update(
     // A grant that had ended has no codes left.
     let work = work.continue_with(Scope::DevicesOnly(&listed.covered)).await?;
     let mut work = reconcile(work, &[grant_id]).await?;
-    let times = (now, work.machine_now);
-    if let Some(locked) = work.codes.grants.find_mut(grant_id).filter(|locked| locked.grant.is_in_force(now)) {
-        locked.close_methods_without_codes(times, &mut work.codes.recorder.events);
+    if let Some(locked) = work.codes.grants.find_mut(grant_id).filter(|_| after != before) {
+        locked.close_methods_without_codes((now, work.machine_now), &mut work.codes.recorder.events);
     }
     work.finish(app).await.map(drop)
 }
