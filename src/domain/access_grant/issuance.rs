@@ -295,7 +295,9 @@ impl LockedGrant {
                 unused.push(method.access_method_id);
             }
         }
-        unused.into_iter().for_each(|access_method_id| self.evaluate(access_method_id, times, events));
+        for access_method_id in unused {
+            self.evaluate(access_method_id, times, events);
+        }
         self.end_change_of_times();
     }
 

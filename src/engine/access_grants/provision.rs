@@ -188,7 +188,9 @@ impl Provisioning<'_> {
         let reservations = &mut self.batch.reservations;
         let device_ids: BTreeSet<Uuid> = device_ids.iter().copied().collect();
         let leaving = self.grant.leaving_codes().filter(|(_, code)| device_ids.contains(&code.device_id));
-        leaving.for_each(|(access_code_id, code)| reservations.remove(code.device_id, access_code_id));
+        for (access_code_id, code) in leaving {
+            reservations.remove(code.device_id, access_code_id);
+        }
     }
 
     /// Returns a method for a single lock that has no code any more, because the grant had ended, with its PIN. `None` if
