@@ -389,15 +389,8 @@ pub(crate) async fn of_devices(
 
 /// Moves the grants of identities to the one into which they are merged.
 pub(crate) async fn move_to_identity(tx: &mut PgConnection, into: Uuid, merged: &[Uuid]) -> Result<()> {
-    // The rows are locked in the order of their ids, as everywhere.
-    sqlx::query!(
-        "with locked as (select access_grant_id from access_grant where user_identity_id = any($2)
-                         order by access_grant_id for update)
-         update access_grant a set user_identity_id = $1 from locked where a.access_grant_id = locked.access_grant_id",
-        into,
-        merged
-    )
-    .execute(tx)
-    .await?;
+    sqlx::query!("update access_grant set user_identity_id = $1 where user_identity_id = any($2)", into, merged)
+        .execute(tx)
+        .await?;
     Ok(())
 }
