@@ -66,6 +66,12 @@ impl AccessCode {
         self.sequence == 0
     }
 
+    /// Removes the code from its access grant. Returns the access method that it belonged to.
+    pub(crate) fn leave_grant(&mut self) -> Option<Uuid> {
+        self.state.rare_fields.issuance = None;
+        self.access_method_id.take()
+    }
+
     /// Removes the code from its group of linked codes.
     pub fn leave_group(&mut self) {
         self.left_group = self.common_code_key.take().or_else(|| self.left_group.take());

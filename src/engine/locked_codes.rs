@@ -291,17 +291,16 @@ impl LockedCodes {
             self.grants.evaluate_in(workspace_id, (now, self.machine_now), &mut self.recorder.events);
         }
         let gone = self.grants.gone_methods();
-        // Codes that are kept as expired belong to no grant any more.
-        let is_left = |code: &&mut AccessCode| {
+        // A code that is kept as expired belongs to no grant any more.
+        let has_gone_method = |code: &&mut AccessCode| {
             code.state.gone_at.is_none() && code.access_method_id.is_some_and(|id| gone.contains(&id))
         };
-        for code in self.codes.iter_mut().filter(is_left) {
-            code.access_method_id = None;
-            code.state.rare_fields.issuance = None;
+        for code in self.codes.iter_mut().filter(has_gone_method) {
+            code.leave_grant();
         }
     }
 
-    /// Tells the access methods the present state of their codes, without effect on the methods.
+    /// Updates the state of the codes in their access grants, without effect on the access methods.
     pub(crate) fn update_codes_of_grants(&mut self) {
         for code in &self.codes {
             if let Some(locked) = find(&self.devices, code.device_id) {
@@ -315,9 +314,7 @@ impl LockedCodes {
     /// # Errors
     /// The errors of [`LockedCodes::get`].
     pub(crate) fn leave_grant(&mut self, access_code_id: Uuid) -> Result<()> {
-        let code = self.get_mut(access_code_id)?;
-        code.state.rare_fields.issuance = None;
-        if let Some(method_id) = code.access_method_id.take()
+        if let Some(method_id) = self.get_mut(access_code_id)?.leave_grant()
             && let Some(grant) = self.grants.of_method_mut(method_id)
         {
             grant.update_code(access_code_id, None);

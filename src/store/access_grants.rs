@@ -347,7 +347,7 @@ pub(crate) async fn newest_code_of(tx: &mut PgConnection, user_identity_id: Uuid
 }
 
 /// Returns the grants of these spaces, without those that are being deleted, and without those that are over at
-/// `in_force_at`.
+/// `in_force_at`. `None`: also those that are over.
 pub(crate) async fn of_spaces(
     tx: &mut PgConnection,
     workspace_id: Uuid,

@@ -36,6 +36,17 @@ pub(crate) async fn far_stay(workspace: &TestWorkspace) -> Value {
     grant(workspace, json!({ "device_ids": workspace.locks(), "starts_at": FAR[0], "ends_at": FAR[1] })).await
 }
 
+/// Creates a grant from 3 to 5 March, at noon, on a lock that only has offline codes.
+pub(crate) async fn stay_on_an_offline_only_lock() -> (TestWorkspace, Value) {
+    let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
+    let workspace = TestWorkspace::with(json!([lock])).await;
+    let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
+                        "ends_at": "2026-03-05T12:00:00Z" });
+    let created = grant(&workspace, times).await;
+    workspace.advance("PT1S").await;
+    (workspace, created)
+}
+
 /// Returns the current state of a grant.
 pub(crate) async fn read(workspace: &TestWorkspace, grant: &Value) -> Value {
     let params = json!({ "access_grant_id": grant["access_grant_id"] });

@@ -10,7 +10,7 @@ use crate::domain::access_grant::{
 use crate::store::access_grants::Listed;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Seam's `access_grant`.
@@ -61,8 +61,8 @@ impl AccessGrantBody {
     pub(crate) fn of(listed: &Listed, now: Timestamp) -> Self {
         let Listed { grant, methods, .. } = listed;
         let requested = grant.requested_access_methods.iter().enumerate();
-        let change = space_change(listed, now).filter(|_| grant.deletion_requested_at.is_none());
         let by_id = MethodCode::by_id(&listed.codes);
+        let change = space_change(listed, &by_id, now).filter(|_| grant.deletion_requested_at.is_none());
         let live = by_id.values().filter(|code| code.progress != Progress::Over);
         let live: BTreeSet<Uuid> = live.map(|code| code.access_method_id).collect();
         let with_locks: Vec<&AccessMethod> =
@@ -224,31 +224,30 @@ struct SpaceChange {
 }
 
 /// Returns the difference between the locks that a grant covers and those to which it gives access; `None` if there is
-/// none. Codes of a new grant and of one that is over are no difference.
-fn space_change(listed: &Listed, now: Timestamp) -> Option<SpaceChange> {
+/// none. Codes of a new grant and of one that is over are no difference. `by_id` are the codes of the methods.
+fn space_change(listed: &Listed, by_id: &BTreeMap<Uuid, MethodCode>, now: Timestamp) -> Option<SpaceChange> {
     let Listed { grant, methods, codes, covered, .. } = listed;
     let method_of =
         |code: &AccessCode| methods.iter().find(|method| Some(method.access_method_id) == code.access_method_id);
     let devices = Devices::of(codes.iter());
     let is_covered: BTreeSet<Uuid> = covered.iter().copied().collect();
-    let joining = codes.iter().filter(|(code, is_reachable)| {
+    let joining = codes.iter().map(|(code, _)| code).filter(|code| {
         let is_later = method_of(code).is_some_and(|method| {
             // A code that is new because of new times is part of that change.
             method.created_at < code.state.created_at && method.changing_times.is_none()
         });
         // A full lock is reported as an error. Codes of two methods on one lock can differ in this.
-        let method_code = MethodCode::of(code, *is_reachable).filter(|_| !code.state.is_backup);
+        let method_code = by_id.get(&code.access_code_id).filter(|_| !code.state.is_backup);
         let is_being_set = method_code.is_some_and(|method_code| method_code.progress == Progress::Pending);
         is_later && is_being_set && code.state.held.is_none()
     });
-    let joining = joining.map(|(code, _)| code);
     let leaving = codes
         .iter()
         .map(|(code, _)| code)
         .filter(|code| !is_covered.contains(&code.device_id) && !code.state.is_backup)
         .filter(|code| !code.state.has_only_expired());
     let is_over = grant.ends_at.is_some_and(|ends_at| ends_at <= now);
-    let missing = difference(grant, methods, covered, &MethodCode::by_id(codes), now).missing;
+    let missing = difference(grant, methods, covered, by_id, now).missing;
     let known_missing = &grant.conditions.missing_device_ids;
     let is_missing = missing.values().flatten().any(|device_id| !known_missing.contains(device_id));
     let joined_since = joining.clone().map(|code| code.state.created_at).min();

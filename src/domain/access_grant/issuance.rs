@@ -128,8 +128,10 @@ impl LockedGrant {
             let was_issued = method.issued_at.take().is_some();
             if is_over || counts.over == 0 {
                 (method.delayed_at, method.failed_at, method.changing_times) = (None, None, None);
+            }
+            if counts.over == 0 {
                 // The backup code is gone: another code with its PIN is an ordinary one.
-                method.backup_pulled_at = method.backup_pulled_at.filter(|_| counts.over > 0);
+                method.backup_pulled_at = None;
             }
             if was_issued {
                 self.record_of_method(access_method_id, event_type::ACCESS_METHOD_REVOKED, times, events);

@@ -6,6 +6,7 @@ use crate::clock::WorkspaceClock;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::access_code::lifecycle::rare_fields::LateIssuance;
+use crate::domain::linked::Reservations;
 use crate::ids::Ids;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -226,14 +227,13 @@ impl LockedGrant {
         &self.codes
     }
 
-    /// Returns the codes that are being taken off their locks. A lock sets another code of the grant with the same PIN
-    /// when the earlier one is off.
-    pub(crate) fn leaving_codes(&self) -> impl Iterator<Item = (Uuid, MethodCode)> {
+    /// Removes the reservations of codes that are being taken off their locks, so that other codes of the grant can have
+    /// their PINs. A lock sets the new code when the old one is off.
+    pub(crate) fn release_pins(&self, reservations: &mut Reservations) {
         let is_leaving = |code: &MethodCode| code.progress == Progress::Over && code.computed_for.is_none();
-        self.codes
-            .iter()
-            .filter(move |(_, code)| is_leaving(code))
-            .map(|(access_code_id, code)| (*access_code_id, *code))
+        for (access_code_id, code) in self.codes.iter().filter(|(_, code)| is_leaving(code)) {
+            reservations.remove(code.device_id, *access_code_id);
+        }
     }
 
     /// Returns true if a code of this method exists that was neither deleted nor has ended.

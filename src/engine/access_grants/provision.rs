@@ -10,6 +10,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::event::event_type;
 use crate::domain::linked::{self, Assigned, PinRequest, WhenCodeCannotBeShared};
+use crate::domain::locked_device::LockedDevice;
 use crate::engine::commands::{CreateCommand, NewAccessCode, OfflineParams};
 use crate::engine::create::{CreateBatch, check_start, check_time_zone};
 use crate::error::{Error, Result};
@@ -153,7 +154,7 @@ impl Provisioning<'_> {
         };
         let wish = wish.filter(|_| existing.is_none() && device_ids.iter().filter(is_salto).count() <= 1);
         let fixed = existing.as_ref().and_then(|(_, code)| code.clone()).or_else(|| wish.clone());
-        self.release_own_pins(device_ids);
+        self.grant.release_pins(&mut self.batch.reservations);
         let assigned = self.assign(device_ids, fixed.as_deref())?;
         let mut shared_method = existing.map(|(id, _)| id);
         for (device_id, assigned) in device_ids.iter().zip(assigned) {
@@ -182,17 +183,6 @@ impl Provisioning<'_> {
         Ok(())
     }
 
-    /// Makes the PINs of codes of this grant that are being taken off these locks available to its new codes: a lock sets
-    /// the new code when the old one is off.
-    fn release_own_pins(&mut self, device_ids: &[Uuid]) {
-        let reservations = &mut self.batch.reservations;
-        let device_ids: BTreeSet<Uuid> = device_ids.iter().copied().collect();
-        let leaving = self.grant.leaving_codes().filter(|(_, code)| device_ids.contains(&code.device_id));
-        for (access_code_id, code) in leaving {
-            reservations.remove(code.device_id, access_code_id);
-        }
-    }
-
     /// Returns a method for a single lock that has no code any more, because the grant had ended, with its PIN. `None` if
     /// there is none whose PIN the lock can have.
     fn unused_method(&self, request: usize, device_id: Uuid) -> Option<(Uuid, String)> {
@@ -206,10 +196,7 @@ impl Provisioning<'_> {
         };
         self.grant.methods.iter().filter(is_unused).find_map(|method| {
             let code = method.code.as_deref()?;
-            let window = self.grant.grant.window();
-            let same_code = locked.settings.same_code;
-            let request =
-                PinRequest { code: Some(code), window, same_code, avoids_unmanaged: true, ..PinRequest::at(work.now) };
+            let request = PinRequest { code: Some(code), ..self.pin_request(locked) };
             let is_free = linked::assign_one(&locked.device, &self.batch.reservations, &request, |_| 0).is_ok();
             is_free.then(|| (method.access_method_id, code.to_owned()))
         })
@@ -332,12 +319,7 @@ impl Provisioning<'_> {
             ids.draw("pin", first_id, (first_ordinal << 16) + draws, bound)
         };
         let devices: Vec<&Device> = locked.iter().map(|locked| &locked.device).collect();
-        let request = PinRequest {
-            window: self.grant.grant.window(),
-            same_code: first.settings.same_code,
-            avoids_unmanaged: true,
-            ..PinRequest::at(work.now)
-        };
+        let request = self.pin_request(first);
         let behavior = WhenCodeCannotBeShared::CreateRandomCode;
         let reservations = &self.batch.reservations;
         if let Some(preferred) = self.codes.preferred_code.as_deref().filter(|_| fixed.is_none()) {
@@ -359,6 +341,16 @@ impl Provisioning<'_> {
                 Ok(codes.into_iter().map(|code| Some(Assigned { code: code?, is_shared: false })).collect())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the request for a PIN of this grant on a lock.
+    fn pin_request(&self, locked: &LockedDevice) -> PinRequest<'static> {
+        PinRequest {
+            window: self.grant.grant.window(),
+            same_code: locked.settings.same_code,
+            avoids_unmanaged: true,
+            ..PinRequest::at(self.batch.work.now)
         }
     }
 

@@ -147,12 +147,7 @@ pub(crate) async fn reconcile(mut work: UnitOfWork, grant_ids: &[Uuid]) -> Resul
 /// Takes codes off their locks.
 async fn remove(work: UnitOfWork, access_code_ids: &[Uuid]) -> Result<UnitOfWork> {
     let mut work = work.continue_with(Scope::Codes(access_code_ids)).await?;
-    let now = work.now;
-    for access_code_id in access_code_ids {
-        if work.codes.find(*access_code_id).is_some() {
-            work.codes.get_mut(*access_code_id)?.state.request_deletion(now);
-        }
-    }
+    take_off(&mut work, access_code_ids)?;
     work.run(false).await?;
     Ok(work)
 }

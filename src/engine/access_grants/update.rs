@@ -120,14 +120,14 @@ fn change_times(
         .conditions
         .warnings
         .retain(|warning| !matches!(warning.kind, WarningKind::DeviceTimeConstraintsViolated { .. }));
-    // Methods of a grant that had ended have no codes: they are issued again with their new codes.
-    let live = locked.methods.iter().filter(|method| method.deletion_requested_at.is_none());
-    let live: Vec<Uuid> = live.map(|method| method.access_method_id).collect();
-    if !live.is_empty() {
+    // Also methods without codes, because the grant had ended: they are issued again with their new codes.
+    let open = locked.methods.iter().filter(|method| method.deletion_requested_at.is_none());
+    let open: Vec<Uuid> = open.map(|method| method.access_method_id).collect();
+    if !open.is_empty() {
         locked.grant.changing_times.get_or_insert(before);
     }
     locked.record_with(event_type::ACCESS_GRANT_ACCESS_TIMES_CHANGED, payload, times, events);
-    for method_id in live {
+    for method_id in open {
         let Some(method) = locked.method_mut(method_id) else { continue };
         method.changing_times.get_or_insert(before);
         (method.delayed_at, method.failed_at) = (None, None);
@@ -147,7 +147,9 @@ async fn change_codes(
     requested: impl Fn(bool, &LockCode) -> LockCode,
 ) -> Result<()> {
     let mut reservations = read_reservations_on(work, code_ids).await?;
-    release_own_pins(work, grant_id, &mut reservations);
+    if let Some(locked) = work.codes.grants.find(grant_id) {
+        locked.release_pins(&mut reservations);
+    }
     let now = work.now;
     let (mut rejected, mut full) = (Vec::new(), BTreeSet::new());
     for code_id in code_ids {
@@ -185,13 +187,6 @@ async fn change_codes(
     Ok(())
 }
 
-/// Makes the PINs of codes that are being taken off their locks available to the other codes of their grant.
-fn release_own_pins(work: &UnitOfWork, grant_id: Uuid, reservations: &mut Reservations) {
-    for (access_code_id, code) in work.codes.grants.find(grant_id).into_iter().flat_map(LockedGrant::leaving_codes) {
-        reservations.remove(code.device_id, access_code_id);
-    }
-}
-
 /// Notes on a code that its lock is full in the new times. Returns the lock; `None` if it stores the code.
 fn note_full_lock(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let code = work.codes.get_mut(access_code_id)?;
@@ -213,7 +208,9 @@ async fn replace_rejected(
     work.codes.write(&mut work.tx).await?;
     let on_devices = access_codes::reservations_on_devices(&mut work.tx, &device_ids).await?;
     let mut reservations: Reservations = on_devices.into_iter().collect();
-    release_own_pins(work, grant_id, &mut reservations);
+    if let Some(locked) = work.codes.grants.find(grant_id) {
+        locked.release_pins(&mut reservations);
+    }
     for (code_id, entry) in rejected {
         let (now, machine_now) = (work.now, work.machine_now);
         let drawn = entry.and_then(|entry| with_another_pin(work, &reservations, code_id, entry));

@@ -1,22 +1,25 @@
 //! Grants that are over: they get no codes any more, and nothing about them stays pending. Offline codes, which end by
 //! themselves.
 
-use super::{FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read, set_online, space, update};
+use super::{
+    FAR, codes, condition_codes, far_stay, grant, grant_events, methods, read, set_online, space,
+    stay_on_an_offline_only_lock, update,
+};
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
-const IGLOOHOME: &str = "igloohome_lock";
-
-/// Creates a workspace with locks that only have offline codes.
-async fn offline_only(keeps_expired: bool) -> TestWorkspace {
-    let lock = json!({ "device_type": IGLOOHOME, "can_program_online_access_codes": false });
+/// Creates a grant on a space from 3 to 5 March, at noon. The only lock of the space only has offline codes. Returns the
+/// id of the space too.
+async fn stay_in_a_space_with_offline_codes(keeps_expired: bool) -> (TestWorkspace, Value, Value) {
+    let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
     let params = json!({ "locks": [lock], "keep_expired_access_codes": keeps_expired });
-    TestWorkspace::create_with(params).await
-}
-
-/// Times of a stay on offline codes, which begins tomorrow.
-fn stay(ends_at: &str) -> Value {
-    json!({ "starts_at": "2026-03-03T12:00:00Z", "ends_at": ends_at })
+    let workspace = TestWorkspace::create_with(params).await;
+    let space_id = space(&workspace, &workspace.locks()).await;
+    let params =
+        json!({ "space_ids": [space_id], "starts_at": "2026-03-03T12:00:00Z", "ends_at": "2026-03-05T12:00:00Z" });
+    let created = grant(&workspace, params).await;
+    workspace.advance("PT1S").await;
+    (workspace, created, space_id)
 }
 
 #[test]
@@ -75,12 +78,7 @@ fn access_grant_with_codes_that_are_kept_as_expired_is_not_pending() {
 fn access_method_of_a_lock_that_left_ends_with_its_offline_code() {
     for keeps_expired in [false, true] {
         run(async {
-            let workspace = offline_only(keeps_expired).await;
-            let space_id = space(&workspace, &workspace.locks()).await;
-            let mut params = stay("2026-03-05T12:00:00Z");
-            params["space_ids"] = json!([space_id]);
-            let created = grant(&workspace, params).await;
-            workspace.advance("PT1S").await;
+            let (workspace, created, space_id) = stay_in_a_space_with_offline_codes(keeps_expired).await;
             workspace.post("/spaces/update", json!({ "space_id": space_id, "device_ids": [] })).await.ok();
             let found = read(&workspace, &created).await;
             assert_eq!(condition_codes(&found, "warnings", "warning_code"), ["overprovisioned_access"]);
@@ -94,12 +92,7 @@ fn access_method_of_a_lock_that_left_ends_with_its_offline_code() {
 #[test]
 fn access_grant_on_a_space_that_is_deleted_does_not_wait_for_offline_codes() {
     run(async {
-        let workspace = offline_only(false).await;
-        let space_id = space(&workspace, &workspace.locks()).await;
-        let mut params = stay("2026-03-05T12:00:00Z");
-        params["space_ids"] = json!([space_id]);
-        let created = grant(&workspace, params).await;
-        workspace.advance("PT1S").await;
+        let (workspace, created, space_id) = stay_in_a_space_with_offline_codes(false).await;
         workspace.post("/spaces/delete", json!({ "space_id": space_id })).await.ok();
         let params = json!({ "access_grant_id": created["access_grant_id"] });
         workspace.post("/access_grants/get", params).await.error(404, "access_grant_not_found");
@@ -109,11 +102,7 @@ fn access_grant_on_a_space_that_is_deleted_does_not_wait_for_offline_codes() {
 #[test]
 fn access_grant_whose_offline_lock_cannot_have_the_new_times_is_not_pending() {
     run(async {
-        let workspace = offline_only(false).await;
-        let mut params = stay("2026-03-05T12:00:00Z");
-        params["device_ids"] = json!(workspace.locks());
-        let created = grant(&workspace, params).await;
-        workspace.advance("PT1S").await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         update(&workspace, &created, json!({ "ends_at": null })).await;
         let found = read(&workspace, &created).await;
         assert_eq!(condition_codes(&found, "warnings", "warning_code"), ["device_time_constraints_violated"]);
@@ -125,11 +114,7 @@ fn access_grant_whose_offline_lock_cannot_have_the_new_times_is_not_pending() {
 #[test]
 fn access_grant_with_its_old_times_again_has_no_irrevocable_access() {
     run(async {
-        let workspace = offline_only(false).await;
-        let mut params = stay("2026-03-05T12:00:00Z");
-        params["device_ids"] = json!(workspace.locks());
-        let created = grant(&workspace, params).await;
-        workspace.advance("PT1S").await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         update(&workspace, &created, json!({ "ends_at": "2026-03-04T12:00:00Z" })).await;
         let found = read(&workspace, &created).await;
         assert_eq!(condition_codes(&found, "warnings", "warning_code"), ["overprovisioned_access"]);
@@ -251,11 +236,11 @@ fn access_method_is_not_issued_at_its_end() {
 #[test]
 fn access_code_that_is_kept_as_expired_is_deleted_with_its_grant_or_by_itself() {
     run(async {
-        let offline = json!({ "device_type": IGLOOHOME, "can_program_online_access_codes": false });
+        let offline = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
         let params = json!({ "locks": [{ "device_type": "august_lock" }, offline], "keep_expired_access_codes": true });
         let workspace = TestWorkspace::create_with(params).await;
-        let mut params = stay("2026-03-05T12:00:00Z");
-        params["device_ids"] = json!(workspace.locks());
+        let params = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
+                             "ends_at": "2026-03-05T12:00:00Z" });
         let created = grant(&workspace, params).await;
         workspace.advance("P5D").await;
         assert_eq!(codes(&workspace, &created).await.len(), 2);
@@ -277,10 +262,7 @@ fn access_code_that_is_kept_as_expired_is_deleted_with_its_grant_or_by_itself() 
 #[test]
 fn access_method_of_an_offline_lock_is_deleted_when_another_takes_its_place() {
     run(async {
-        let workspace = offline_only(false).await;
-        let mut params = stay("2026-03-05T12:00:00Z");
-        params["device_ids"] = json!(workspace.locks());
-        let created = grant(&workspace, params).await;
+        let (workspace, created) = stay_on_an_offline_only_lock().await;
         for (starts_at, ends_at) in [("2026-03-08", "2026-03-09"), ("2026-03-12", "2026-03-13")] {
             workspace.advance("P4D").await;
             let at = |day: &str| json!(format!("{day}T12:00:00Z"));

@@ -1,6 +1,9 @@
 //! What a grant does when a lock fails, goes away, is full, or cannot have the new times.
 
-use super::{FAR, codes, far_stay, grant, grant_events, methods, read, set_online, space, update, warnings};
+use super::{
+    FAR, codes, far_stay, grant, grant_events, methods, read, set_online, space, stay_on_an_offline_only_lock, update,
+    warnings,
+};
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
@@ -10,17 +13,6 @@ async fn fail_set(workspace: &TestWorkspace, index: usize, times: usize) {
     let fault =
         json!({ "device_id": workspace.lock(index), "operation": "set", "outcome": { "fail": {} }, "times": times });
     workspace.post("/_emulator/faults/create", fault).await.ok();
-}
-
-/// Creates a grant from 3 to 5 March, at noon, on a lock that only has offline codes.
-async fn stay_on_an_offline_only_lock() -> (TestWorkspace, Value) {
-    let lock = json!({ "device_type": "igloohome_lock", "can_program_online_access_codes": false });
-    let workspace = TestWorkspace::with(json!([lock])).await;
-    let times = json!({ "device_ids": workspace.locks(), "starts_at": "2026-03-03T12:00:00Z",
-                        "ends_at": "2026-03-05T12:00:00Z" });
-    let created = grant(&workspace, times).await;
-    workspace.advance("PT1S").await;
-    (workspace, created)
 }
 
 #[test]
